@@ -1,0 +1,307 @@
+//===- VerifyMetadata.cpp - What metadata may say -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// The flatbuffer verifier has checked that every table, vector and string lies
+// inside the buffer; this checks that the numbers in them make sense together.
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/artifact/VerifyArtifact.h"
+#include "runtime/schema/artifact_generated.h"
+
+#include <cstdint>
+#include <string>
+
+using namespace dsv2;
+
+namespace {
+
+// Batch arrays and cache rows are int32; the rest are bounds that no machine
+// reaches, so that products of a few of them cannot overflow.
+constexpr int64_t maxInt32 = INT32_MAX;
+constexpr uint64_t maxMemory = uint64_t(1) << 46;
+constexpr uint32_t maxRowBytes = 1u << 20;
+constexpr uint32_t maxLayers = 1u << 16;
+constexpr uint64_t maxWorkgroups = maxInt32;
+
+class MeaningVerifier {
+public:
+  MeaningVerifier(const schema::Artifact &artifact, uint64_t weightsEnd)
+      : artifact(artifact), weightsEnd(weightsEnd) {}
+
+  Status verify() {
+    DSV2_RETURN_IF_ERROR(verifyLimits());
+    DSV2_RETURN_IF_ERROR(verifyModel());
+    DSV2_RETURN_IF_ERROR(verifyCache());
+    DSV2_RETURN_IF_ERROR(verifyKernels());
+    DSV2_RETURN_IF_ERROR(verifyWeights());
+    return verifyPlan();
+  }
+
+private:
+  static Status fail(const std::string &what) {
+    return Status(StatusCode::dataLoss,
+                  "artifact is malformed: " + what + "; build it again");
+  }
+
+  static Status checkRange(const char *what, int64_t value, int64_t low,
+                           int64_t high) {
+    if (value >= low && value <= high)
+      return Status();
+    return fail(std::string(what) + " is " + std::to_string(value) +
+                ", expected " + std::to_string(low) + " to " +
+                std::to_string(high));
+  }
+
+  static Status checkOrdinal(const std::string &where, const char *what,
+                             uint64_t value, uint64_t count) {
+    if (value < count)
+      return Status();
+    return fail(where + " uses " + what + " " + std::to_string(value) +
+                ", expected less than " + std::to_string(count));
+  }
+
+  Status verifyLimits();
+  Status verifyModel();
+  Status verifyCache();
+  Status verifyKernels();
+  Status verifyWeights();
+  Status verifyPlan();
+  Status verifyDispatch(const schema::Dispatch &dispatch,
+                        const std::string &where);
+  Status verifyWorkgroups(const schema::Workgroups &workgroups,
+                          const std::string &where);
+  Status verifyBinding(const schema::Binding &binding,
+                       const std::string &where);
+  int64_t largest(schema::Dim dim) const;
+
+  const schema::Artifact &artifact;
+  uint64_t weightsEnd;
+};
+
+} // namespace
+
+Status MeaningVerifier::verifyLimits() {
+  const schema::Limits &limits = *artifact.limits();
+  int64_t tokens = limits.max_batch_tokens();
+  DSV2_RETURN_IF_ERROR(
+      checkRange("limits.max_batch_tokens", tokens, 1, maxInt32));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("limits.max_sequences", limits.max_sequences(), 1, tokens));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("limits.max_context", limits.max_context(), 1, maxInt32));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("limits.max_logit_rows", limits.max_logit_rows(), 1, tokens));
+  return checkRange("limits.max_sequences * limits.max_context",
+                    limits.max_sequences() * limits.max_context(), 1, maxInt32);
+}
+
+Status MeaningVerifier::verifyModel() {
+  const schema::Model &model = *artifact.model();
+  int64_t vocab = model.vocab();
+  DSV2_RETURN_IF_ERROR(checkRange("model.vocab", vocab, 1, maxInt32));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("model.layers", model.layers(), 1, maxLayers));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("model.max_position", model.max_position(), 0, maxInt32));
+  DSV2_RETURN_IF_ERROR(checkRange("model.bos", model.bos(), -1, vocab - 1));
+  if (model.eos())
+    for (int32_t eos : *model.eos())
+      DSV2_RETURN_IF_ERROR(checkRange("model.eos", eos, 0, vocab - 1));
+  return Status();
+}
+
+Status MeaningVerifier::verifyCache() {
+  const schema::CacheLayout &cache = *artifact.cache();
+  DSV2_RETURN_IF_ERROR(
+      checkRange("cache.layers", cache.layers(), 1, maxLayers));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("cache.page_size", cache.page_size(), 1, 1 << 16));
+  DSV2_RETURN_IF_ERROR(
+      checkRange("cache.latent", cache.latent(), 1, maxRowBytes));
+  DSV2_RETURN_IF_ERROR(checkRange("cache.rope", cache.rope(), 0, maxRowBytes));
+
+  uint64_t elementBytes = 0;
+  switch (cache.element()) {
+  case schema::ElementType::f32:
+  case schema::ElementType::i32:
+    elementBytes = 4;
+    break;
+  case schema::ElementType::f16:
+  case schema::ElementType::bf16:
+    elementBytes = 2;
+    break;
+  case schema::ElementType::i8:
+  case schema::ElementType::u8:
+  case schema::ElementType::f8e4m3:
+    elementBytes = 1;
+    break;
+  }
+  if (elementBytes == 0)
+    return fail("cache.element has the unknown value " +
+                std::to_string(static_cast<int>(cache.element())));
+  // A row may be padded, or carry scales.
+  uint64_t elements = uint64_t(cache.latent()) + cache.rope();
+  uint64_t least = elements * elementBytes;
+  if (least > maxRowBytes)
+    return fail("a cache row has " + std::to_string(elements) +
+                " elements, expected at most 1 MiB of them");
+  return checkRange("cache.row_bytes", cache.row_bytes(),
+                    static_cast<int64_t>(least), maxRowBytes);
+}
+
+Status MeaningVerifier::verifyKernels() {
+  if (artifact.libraries()->size() == 0)
+    return fail("there is no kernel library, expected at least one");
+  for (const schema::KernelLibrary *library : *artifact.libraries())
+    if (library->name()->size() == 0 || library->object()->size() == 0)
+      return fail("a kernel library has no name or no object");
+  for (const schema::Kernel *kernel : *artifact.kernels())
+    if (kernel->symbol()->size() == 0)
+      return fail("a kernel has an empty symbol");
+  return Status();
+}
+
+Status MeaningVerifier::verifyWeights() {
+  const auto &weights = *artifact.weights();
+  bool absent = weights.size() != 0 && weights[0]->offset() == 0;
+  for (const schema::Weight *weight : weights) {
+    std::string where = "weight '" + weight->name()->str() + "'";
+    uint64_t offset = weight->offset(), bytes = weight->bytes();
+    if (bytes == 0 || bytes > maxMemory)
+      return fail(where + " has " + std::to_string(bytes) +
+                  " bytes, expected 1 to 2^46");
+    if ((offset == 0) != absent)
+      return fail(where + " is " + (absent ? "present" : "absent") +
+                  ", unlike the ones before it");
+    if (absent)
+      continue;
+    if (offset < sizeof(FileHeader) || offset % weightAlignment != 0)
+      return fail(where + " is at offset " + std::to_string(offset) +
+                  ", expected a multiple of 64 behind the header");
+    if (offset > weightsEnd || bytes > weightsEnd - offset)
+      return fail(where + " ends behind the weights (offset " +
+                  std::to_string(offset) + ", " + std::to_string(bytes) +
+                  " bytes, expected to end by " + std::to_string(weightsEnd) +
+                  ")");
+  }
+  return Status();
+}
+
+Status MeaningVerifier::verifyPlan() {
+  const schema::Plan &plan = *artifact.plan();
+  if (plan.arena_bytes() > maxMemory)
+    return fail("plan.arena_bytes is " + std::to_string(plan.arena_bytes()) +
+                ", expected at most 2^46");
+  // The file places the metadata at a page; kernels read constants in place.
+  if (plan.constants() &&
+      reinterpret_cast<uintptr_t>(plan.constants()->data()) % weightAlignment !=
+          0)
+    return fail("plan.constants is not aligned to 64 bytes");
+  if (plan.programs()->size() == 0)
+    return fail("the plan has no program, expected at least one");
+  for (const schema::Program *program : *plan.programs()) {
+    std::string name = "program '" + program->name()->str() + "'";
+    DSV2_RETURN_IF_ERROR(checkRange((name + " max_query_tokens").c_str(),
+                                    program->max_query_tokens(), 1, INT64_MAX));
+    uint32_t index = 0;
+    for (const schema::Dispatch *dispatch : *program->dispatches())
+      DSV2_RETURN_IF_ERROR(verifyDispatch(
+          *dispatch, name + " dispatch " + std::to_string(index++)));
+  }
+  return Status();
+}
+
+Status MeaningVerifier::verifyDispatch(const schema::Dispatch &dispatch,
+                                       const std::string &where) {
+  DSV2_RETURN_IF_ERROR(checkOrdinal(where, "kernel", dispatch.kernel(),
+                                    artifact.kernels()->size()));
+  if (dispatch.min_tokens() < 0 ||
+      dispatch.min_tokens() > dispatch.max_tokens())
+    return fail(where + " runs for " + std::to_string(dispatch.min_tokens()) +
+                " to " + std::to_string(dispatch.max_tokens()) +
+                " tokens, expected an ascending range");
+  DSV2_RETURN_IF_ERROR(verifyWorkgroups(*dispatch.workgroups(), where));
+  for (const schema::Binding *binding : *dispatch.bindings())
+    DSV2_RETURN_IF_ERROR(verifyBinding(*binding, where));
+  return Status();
+}
+
+int64_t MeaningVerifier::largest(schema::Dim dim) const {
+  const schema::Limits &limits = *artifact.limits();
+  switch (dim) {
+  case schema::Dim::one:
+    return 1;
+  case schema::Dim::tokens:
+    return limits.max_batch_tokens();
+  case schema::Dim::sequences:
+    return limits.max_sequences();
+  case schema::Dim::context:
+    return limits.max_sequences() * limits.max_context();
+  case schema::Dim::logit_rows:
+    return limits.max_logit_rows();
+  }
+  return -1;
+}
+
+Status MeaningVerifier::verifyWorkgroups(const schema::Workgroups &workgroups,
+                                         const std::string &where) {
+  int64_t most = largest(workgroups.dim());
+  if (most < 0)
+    return fail(where + " counts the unknown dimension " +
+                std::to_string(static_cast<int>(workgroups.dim())));
+  if (workgroups.count() < 0 || workgroups.count() > maxInt32 ||
+      workgroups.tile() < 1 || workgroups.tile() > maxInt32)
+    return fail(where + " has " + std::to_string(workgroups.count()) +
+                " workgroups for every " + std::to_string(workgroups.tile()) +
+                ", expected int32 numbers, the second positive");
+  uint64_t tiles = (most + workgroups.tile() - 1) / workgroups.tile();
+  if (workgroups.count() * tiles > maxWorkgroups)
+    return fail(where + " may have " +
+                std::to_string(workgroups.count() * tiles) +
+                " workgroups, expected less than 2^31");
+  int64_t indirect = workgroups.indirect();
+  if (indirect >= 0 &&
+      (indirect % 4 != 0 ||
+       uint64_t(indirect) + 4 > artifact.plan()->arena_bytes()))
+    return fail(where + " reads its count at arena offset " +
+                std::to_string(indirect) +
+                ", expected a multiple of 4 inside the arena");
+  return Status();
+}
+
+Status MeaningVerifier::verifyBinding(const schema::Binding &binding,
+                                      const std::string &where) {
+  const schema::Plan &plan = *artifact.plan();
+  uint64_t value = binding.value();
+  switch (binding.kind()) {
+  case schema::BindingKind::arena:
+    return checkOrdinal(where, "arena offset", value, plan.arena_bytes());
+  case schema::BindingKind::weight: {
+    const auto &weights = *artifact.weights();
+    DSV2_RETURN_IF_ERROR(
+        checkOrdinal(where, "weight", binding.index(), weights.size()));
+    return checkOrdinal(where, "weight offset", value,
+                        weights[binding.index()]->bytes());
+  }
+  case schema::BindingKind::cache:
+    return checkOrdinal(where, "cache layer", binding.index(),
+                        artifact.cache()->layers());
+  case schema::BindingKind::batch:
+    return checkOrdinal(where, "batch field", binding.index(),
+                        uint64_t(schema::BatchField::MAX) + 1);
+  case schema::BindingKind::constant:
+    return checkOrdinal(where, "constant offset", value,
+                        plan.constants() ? plan.constants()->size() : 0);
+  case schema::BindingKind::logits:
+    return Status();
+  }
+  return fail(where + " has a binding of the unknown kind " +
+              std::to_string(static_cast<int>(binding.kind())));
+}
+
+Status dsv2::verifyMeaning(const schema::Artifact &artifact,
+                           uint64_t weightsEnd) {
+  return MeaningVerifier(artifact, weightsEnd).verify();
+}
