@@ -1,0 +1,35 @@
+//===- BuiltinConfigs.h - Models known by name ------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// The files of models/configs, compiled into the library.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_MODELS_BUILTINCONFIGS_H
+#define DSV2_MODELS_BUILTINCONFIGS_H
+
+#include "models/Config.h"
+
+#include <span>
+
+namespace dsv2 {
+
+struct BuiltinConfig {
+  std::string_view name; ///< the file name without its extension
+  std::string_view json;
+};
+
+/// Every builtin config, sorted by name.
+std::span<const BuiltinConfig> listBuiltinConfigs();
+
+/// The JSON text of a builtin config, or nothing.
+std::optional<std::string_view> findBuiltinConfig(std::string_view name);
+
+/// Reads a config from the name of a builtin one, a JSON file, or a directory
+/// that holds a config.json, whichever `nameOrPath` is.
+Result<Config> loadConfig(const std::string &nameOrPath);
+
+} // namespace dsv2
+
+#endif // DSV2_MODELS_BUILTINCONFIGS_H
