@@ -6,6 +6,7 @@
 
 #include "runtime/text/PreTokenizer.h"
 
+#include "runtime/text/UnicodeAdditions.h"
 #include "runtime/text/Utf8.h"
 
 #include <string>
@@ -74,11 +75,11 @@ PreTokenizer::create(const std::vector<PreTokenizerStep> &steps) {
   PreTokenizer preTokenizer;
   for (size_t i = 0; i < steps.size(); ++i) {
     const PreTokenizerStep &step = steps[i];
-    std::string_view pattern = step.pattern;
+    std::string pattern = step.pattern;
     if (step.kind == PreTokenizerKind::digitsIndividual)
-      pattern = "\\p{N}";
+      pattern = "[" + numericCharacters() + "]";
     else if (step.kind == PreTokenizerKind::digitsGrouped)
-      pattern = "\\p{N}+";
+      pattern = "[" + numericCharacters() + "]+";
     Result<Regex> regex = Regex::compile(pattern);
     if (!regex.ok())
       return Status(regex.status().code(), "pre-tokenizer step " +
