@@ -9,9 +9,9 @@
 #ifndef DSV2_MODELS_BUILTINCONFIGS_H
 #define DSV2_MODELS_BUILTINCONFIGS_H
 
-#include "models/Config.h"
-
+#include <optional>
 #include <span>
+#include <string_view>
 
 namespace dsv2 {
 
@@ -25,10 +25,6 @@ std::span<const BuiltinConfig> listBuiltinConfigs();
 
 /// The JSON text of a builtin config, or nothing.
 std::optional<std::string_view> findBuiltinConfig(std::string_view name);
-
-/// Reads a config from the name of a builtin one, a JSON file, or a directory
-/// that holds a config.json, whichever `nameOrPath` is.
-Result<Config> loadConfig(const std::string &nameOrPath);
 
 } // namespace dsv2
 

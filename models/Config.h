@@ -112,6 +112,11 @@ struct Config {
 /// Reads and checks a config.json. `sourceName` begins every message.
 Result<Config> parseConfig(std::string_view json, std::string_view sourceName);
 
+/// Adds the end tokens of a generation_config.json, which may name more of
+/// them than the config.json beside it.
+Status addGenerationConfig(std::string_view json, std::string_view sourceName,
+                           Config &config);
+
 /// True when the feed-forward part of `layer` is a mixture of experts.
 bool isMoeLayer(const Config &config, int64_t layer);
 

@@ -8,23 +8,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "models/Config.h"
-#include "models/JsonFields.h"
+#include "models/ConfigReaders.h"
 
 #include <algorithm>
 
 using namespace dsv2;
 using Json = nlohmann::json;
 
-// Bounds far above any model, and low enough that products of a few of them
-// stay in 64 bits.
-static constexpr int64_t mostLayers = 1024;
-static constexpr int64_t mostExperts = 4096;
-static constexpr int64_t mostHeads = 4096;
-static constexpr int64_t widest = int64_t(1) << 20;
-static constexpr int64_t largestVocab = int64_t(1) << 24;
-static constexpr int64_t longestContext = int64_t(1) << 30;
-/// Refuses configs whose tensor list or weight count nobody could store.
-static constexpr int64_t mostLayersTimesExperts = int64_t(1) << 18;
+/// Refuses configs whose weights nobody could store.
 static constexpr double mostParameters = 1e15;
 
 static void readFamily(JsonFields &fields, Config &config) {
@@ -100,219 +91,19 @@ static void readAttention(JsonFields &fields, Config &config) {
                 "interleaved rotary layout of the original weights");
 }
 
-static void readYarn(JsonFields &rope, JsonFields &fields, Config &config) {
-  Yarn yarn;
-  // Newer files may keep the trained length outside; that one takes precedence.
-  constexpr const char *trainedLength = "original_max_position_embeddings";
-  yarn.originalMaxPosition = (fields.find(trainedLength) ? fields : rope)
-                                 .integer(trainedLength, 1, longestContext);
-  // An explicit null stands for the ratio of the two lengths.
-  double ratio = static_cast<double>(config.maxPosition) /
-                 static_cast<double>(yarn.originalMaxPosition);
-  bool derived = !rope.absent("factor") && !rope.find("factor");
-  yarn.factor = derived ? ratio : rope.number("factor", 1, 1e6);
-  if (derived && ratio < 1)
-    rope.fail("factor is null and max_position_embeddings is below "
-              "original_max_position_embeddings; give a factor of 1 or more");
-  yarn.betaFast = rope.number("beta_fast", 1e-3, 1e6, 32);
-  yarn.betaSlow = rope.number("beta_slow", 1e-3, 1e6, 1);
-  if (yarn.betaFast < yarn.betaSlow)
-    rope.fail("beta_fast is below beta_slow, expected the reverse");
-  yarn.mscale = rope.number("mscale", 0, 1e3, 1);
-  yarn.mscaleAllDim = rope.number("mscale_all_dim", 0, 1e3, 0);
-  yarn.truncate = rope.boolean("truncate", true);
-  if (rope.find("attention_factor"))
-    yarn.attentionFactor = rope.number("attention_factor", 1e-6, 1e6);
-  config.yarn = yarn;
-}
-
-/// Rotary parameters come as rope_scaling with rope_theta beside it, or, in
-/// newer files, as rope_parameters, which then exists even without scaling.
-static void readRope(JsonFields &fields, Config &config) {
-  constexpr double lowestTheta = 1.001, highestTheta = 1e12;
-  config.ropeTheta =
-      fields.number("rope_theta", lowestTheta, highestTheta, 10000);
-  const char *key = "rope_scaling";
-  const Json *parameters = fields.find(key);
-  if (!parameters || (parameters->is_object() && parameters->empty())) {
-    key = "rope_parameters";
-    parameters = fields.find(key);
-  }
-  if (!parameters || !fields.ok())
-    return;
-  if (!parameters->is_object())
-    return fields.fail(std::string(key) + " is " +
-                       JsonFields::describe(*parameters) +
-                       ", expected an object or null");
-
-  JsonFields rope(*parameters, fields.origin() + ": " + key);
-  config.ropeTheta =
-      rope.number("rope_theta", lowestTheta, highestTheta, config.ropeTheta);
-  if (rope.number("partial_rotary_factor", 0, 1, 1) != 1)
-    rope.fail("partial_rotary_factor is not 1; latent attention rotates all of "
-              "qk_rope_head_dim");
-  bool typed = rope.find("rope_type") || rope.find("type");
-  std::string type =
-      rope.text(rope.find("rope_type") ? "rope_type" : "type", "default");
-  if (!typed && rope.find("factor"))
-    rope.fail("there is a factor but no type; add \"type\": \"yarn\"");
-  if (type == "yarn")
-    readYarn(rope, fields, config);
-  else if (type != "default")
-    rope.fail("type is " + JsonFields::describe(Json(type)) +
-              ", expected yarn or default");
-  fields.adopt(rope.status());
-}
-
-static void readSelection(JsonFields &fields, Config &config) {
-  bool v2 = config.family == Family::deepseekV2;
-  std::string method = fields.text("topk_method", v2 ? "greedy" : "noaux_tc");
-  // "gready" is how the configuration class of the original code spells it.
-  if (method == "greedy" || method == "gready")
-    config.selection = Selection::greedy;
-  else if (method == "group_limited_greedy")
-    config.selection = Selection::groupLimitedMax;
-  else if (method == "noaux_tc")
-    config.selection = Selection::noauxTc;
-  else
-    fields.fail("topk_method is " + JsonFields::describe(Json(method)) +
-                ", expected greedy, group_limited_greedy or noaux_tc");
-
-  std::string scoring = fields.text("scoring_func", v2 ? "softmax" : "sigmoid");
-  if (scoring == "softmax")
-    config.scoring = Scoring::softmax;
-  else if (scoring == "sigmoid")
-    config.scoring = Scoring::sigmoid;
-  else
-    fields.fail("scoring_func is " + JsonFields::describe(Json(scoring)) +
-                ", expected softmax or sigmoid");
-}
-
-static void readGroups(JsonFields &fields, Config &config) {
-  if (config.selection == Selection::greedy)
-    return;
-  int64_t experts = *config.routedExperts;
-  // Only the V3 classes have group counts of their own for absent keys.
-  bool v3 = config.family == Family::deepseekV3;
-  bool required = config.selection == Selection::groupLimitedMax;
-  auto read = [&](const char *key, int64_t v3Default) {
-    if (required)
-      return fields.integer(key, 1, mostExperts);
-    return fields.integer(key, 1, mostExperts,
-                          v3 && fields.absent(key) ? v3Default : 1);
-  };
-  config.groups = read("n_group", 8);
-  config.topkGroup = read("topk_group", 4);
-  if (!fields.ok())
-    return;
-  std::string groups = "n_group (" + std::to_string(config.groups) + ")";
-  if (experts % config.groups != 0)
-    return fields.fail("n_routed_experts is " + std::to_string(experts) +
-                       ", expected a multiple of " + groups);
-  if (config.topkGroup > config.groups)
-    return fields.fail("topk_group is " + std::to_string(config.topkGroup) +
-                       ", expected at most " + groups);
-  int64_t groupSize = experts / config.groups;
-  if (config.selection == Selection::noauxTc && config.groups > 1 &&
-      groupSize < 2)
-    return fields.fail("n_group leaves one expert a group, but noaux_tc ranks "
-                       "groups by their two best; lower n_group");
-  if (config.expertsPerToken > config.topkGroup * groupSize)
-    fields.fail("num_experts_per_tok is " +
-                std::to_string(config.expertsPerToken) +
-                ", expected at most the " +
-                std::to_string(config.topkGroup * groupSize) +
-                " experts of the topk_group groups that are kept");
-}
-
-static void readExperts(JsonFields &fields, Config &config) {
-  config.firstKDenseReplace =
-      fields.integer("first_k_dense_replace", 0, mostLayers,
-                     config.family == Family::deepseekV2 ? 0 : 3);
-  config.moeLayerFreq = fields.integer("moe_layer_freq", 1, mostLayers, 1);
-  // Newer classes know the count under other names too.
-  const char *key = "n_routed_experts";
-  for (const char *alias : {"num_local_experts", "num_experts"})
-    if (fields.absent(key) && !fields.absent(alias))
-      key = alias;
-  if (fields.absent(key))
-    fields.fail("n_routed_experts is missing; give the number, or null for a "
-                "model without experts");
-  if (int64_t experts = fields.integer(key, 1, mostExperts, 0))
-    config.routedExperts = experts;
-
-  bool anyDense = false;
-  for (int64_t layer = 0; layer < config.layers; ++layer)
-    anyDense |= !isMoeLayer(config, layer);
-  config.intermediateSize =
-      anyDense ? fields.integer("intermediate_size", 1, widest)
-               : fields.integer("intermediate_size", 1, widest, 0);
-  if (!config.routedExperts || !fields.ok())
-    return;
-
-  int64_t experts = *config.routedExperts;
-  if (config.layers * experts > mostLayersTimesExperts)
-    return fields.fail("num_hidden_layers times n_routed_experts is " +
-                       std::to_string(config.layers * experts) +
-                       ", expected at most " +
-                       std::to_string(mostLayersTimesExperts));
-  config.sharedExperts = fields.integer("n_shared_experts", 0, mostExperts, 0);
-  config.moeIntermediateSize =
-      fields.integer("moe_intermediate_size", 1, widest);
-  config.expertsPerToken =
-      fields.integer("num_experts_per_tok", 1, mostExperts);
-  if (fields.ok() && config.expertsPerToken > experts)
-    fields.fail("num_experts_per_tok is " +
-                std::to_string(config.expertsPerToken) +
-                ", expected at most n_routed_experts (" +
-                std::to_string(experts) + ")");
-  config.normTopkProb =
-      fields.boolean("norm_topk_prob", config.family == Family::deepseekV3);
-  config.routedScalingFactor =
-      fields.number("routed_scaling_factor", 1e-6, 1e6,
-                    config.family == Family::deepseekV2 ? 1 : 2.5);
-  readSelection(fields, config);
-  if (fields.ok())
-    readGroups(fields, config);
-}
-
-/// Some files list the kind of each layer; it must agree with the rule.
-static void checkLayerTypes(JsonFields &fields, const Config &config) {
-  const Json *types = fields.find("mlp_layer_types");
-  if (!types || !fields.ok())
-    return;
-  bool agrees =
-      types->is_array() && static_cast<int64_t>(types->size()) == config.layers;
-  for (int64_t layer = 0; agrees && layer < config.layers; ++layer)
-    agrees = (*types)[static_cast<size_t>(layer)] ==
-             (isMoeLayer(config, layer) ? "sparse" : "dense");
-  if (!agrees)
-    fields.fail("mlp_layer_types disagrees with num_hidden_layers, "
-                "first_k_dense_replace and moe_layer_freq; dsv2 supports only "
-                "layer kinds that follow from those");
+static void readEosIds(JsonFields &fields, Config &config) {
+  constexpr size_t mostIds = 64;
+  for (int64_t id :
+       fields.integers("eos_token_id", 0, config.vocab - 1, mostIds))
+    if (std::find(config.eosIds.begin(), config.eosIds.end(), id) ==
+        config.eosIds.end())
+      config.eosIds.push_back(id);
 }
 
 static void readTokens(JsonFields &fields, Config &config) {
-  int64_t last = config.vocab - 1;
   if (fields.find("bos_token_id"))
-    config.bosId = fields.integer("bos_token_id", 0, last);
-  const Json *eos = fields.find("eos_token_id");
-  if (!eos)
-    return;
-  if (!eos->is_array()) {
-    config.eosIds.push_back(fields.integer("eos_token_id", 0, last));
-    return;
-  }
-  constexpr size_t mostIds = 64;
-  if (eos->size() > mostIds)
-    return fields.fail("eos_token_id has " + std::to_string(eos->size()) +
-                       " entries, expected at most " + std::to_string(mostIds));
-  for (const Json &id : *eos) {
-    Json wrapped = {{"eos_token_id", id}};
-    JsonFields entry(wrapped, fields.origin());
-    config.eosIds.push_back(entry.integer("eos_token_id", 0, last));
-    fields.adopt(entry.status());
-  }
+    config.bosId = fields.integer("bos_token_id", 0, config.vocab - 1);
+  readEosIds(fields, config);
 }
 
 static void readFormat(JsonFields &fields, Config &config) {
@@ -344,21 +135,13 @@ static void readFormat(JsonFields &fields, Config &config) {
   if (format != "e4m3")
     inner.fail("fmt is " + JsonFields::describe(Json(format)) +
                ", expected e4m3");
-  const Json *block = inner.find("weight_block_size");
-  Fp8Blocks blocks;
-  if (!block || !block->is_array() || block->size() != 2) {
+  std::vector<int64_t> block =
+      inner.integers("weight_block_size", 1, widest, 2);
+  if (block.size() == 2)
+    config.fp8 = Fp8Blocks{block[0], block[1]};
+  else
     inner.fail("weight_block_size is missing or not a pair, expected one like "
                "[128, 128]");
-  } else {
-    Json pair = {{"weight_block_size", (*block)[0]}};
-    Json other = {{"weight_block_size", (*block)[1]}};
-    JsonFields rows(pair, inner.origin()), cols(other, inner.origin());
-    blocks.rows = rows.integer("weight_block_size", 1, widest);
-    blocks.cols = cols.integer("weight_block_size", 1, widest);
-    inner.adopt(rows.status());
-    inner.adopt(cols.status());
-  }
-  config.fp8 = blocks;
   fields.adopt(inner.status());
 }
 
@@ -380,21 +163,30 @@ static double estimateParameters(const Config &config) {
          2 * hidden * static_cast<double>(config.vocab);
 }
 
-Result<Config> dsv2::parseConfig(std::string_view json,
-                                 std::string_view sourceName) {
+/// Parses text that should be a JSON object.
+static Result<Json> parseObject(std::string_view json,
+                                const std::string &source) {
   Json document = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  std::string source(sourceName);
   if (document.is_discarded())
     return Status(StatusCode::dataLoss,
-                  source + ": expected a config.json, found text that is not "
-                           "JSON; check that the file is complete");
+                  source + ": expected a config, found text that is not JSON; "
+                           "check that the file is complete");
   if (!document.is_object())
     return Status(StatusCode::dataLoss, source +
                                             ": expected a JSON object, found " +
                                             JsonFields::describe(document));
+  return document;
+}
+
+Result<Config> dsv2::parseConfig(std::string_view json,
+                                 std::string_view sourceName) {
+  std::string source(sourceName);
+  Result<Json> document = parseObject(json, source);
+  if (!document.ok())
+    return document.status();
 
   Config config;
-  JsonFields fields(document, source);
+  JsonFields fields(*document, source);
   // Each part may rely on the ones before it.
   using Reader = void (*)(JsonFields &, Config &);
   for (Reader read : {readFamily, readSizes, readAttention, readRope,
@@ -406,10 +198,20 @@ Result<Config> dsv2::parseConfig(std::string_view json,
   config.nextTokenLayers =
       fields.integer("num_nextn_predict_layers", 0, mostLayers,
                      config.family == Family::deepseekV3 ? 1 : 0);
-  checkLayerTypes(fields, config);
   if (fields.ok() && estimateParameters(config) > mostParameters)
     fields.fail("the sizes add up to more than 1e15 weights; check them");
   if (!fields.ok())
     return fields.status();
   return config;
+}
+
+Status dsv2::addGenerationConfig(std::string_view json,
+                                 std::string_view sourceName, Config &config) {
+  std::string source(sourceName);
+  Result<Json> document = parseObject(json, source);
+  if (!document.ok())
+    return document.status();
+  JsonFields fields(*document, source);
+  readEosIds(fields, config);
+  return fields.status();
 }

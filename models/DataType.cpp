@@ -41,7 +41,7 @@ int64_t dsv2::byteSize(DataType type) {
   return entries[static_cast<size_t>(type)].bytes;
 }
 
-std::string_view dsv2::name(DataType type) {
+std::string_view dsv2::nameOf(DataType type) {
   return entries[static_cast<size_t>(type)].name;
 }
 

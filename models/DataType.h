@@ -36,7 +36,7 @@ enum class DataType {
 int64_t byteSize(DataType type);
 
 /// The spelling of safetensors headers, as in "BF16".
-std::string_view name(DataType type);
+std::string_view nameOf(DataType type);
 std::optional<DataType> dataTypeFromName(std::string_view name);
 
 } // namespace dsv2

@@ -100,6 +100,23 @@ double JsonFields::number(const char *key, double low, double high,
   return value ? toNumber(key, *value, low, high) : fallback;
 }
 
+std::vector<int64_t> JsonFields::integers(const char *key, int64_t low,
+                                          int64_t high, size_t most) {
+  const Json *value = find(key);
+  if (!value)
+    return {};
+  if (!value->is_array())
+    return {toInteger(key, *value, low, high)};
+  std::vector<int64_t> list;
+  if (value->size() > most)
+    fail(std::string(key) + " has " + std::to_string(value->size()) +
+         " entries, expected at most " + std::to_string(most));
+  else
+    for (const Json &entry : *value)
+      list.push_back(toInteger(key, entry, low, high));
+  return list;
+}
+
 bool JsonFields::boolean(const char *key, bool fallback) {
   const Json *value = find(key);
   if (!value)

@@ -16,9 +16,9 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dsv2 {
 
@@ -53,6 +53,11 @@ public:
   /// A finite number in [low, high].
   double number(const char *key, double low, double high);
   double number(const char *key, double low, double high, double fallback);
+
+  /// One integer or a list of at most `most` of them, all in [low, high]; empty
+  /// when the key is absent.
+  std::vector<int64_t> integers(const char *key, int64_t low, int64_t high,
+                                size_t most);
 
   bool boolean(const char *key, bool fallback);
   std::string text(const char *key, std::string_view fallback);

@@ -6,6 +6,7 @@
 
 #include "models/Config.h"
 #include "models/BuiltinConfigs.h"
+#include "models/LoadConfig.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

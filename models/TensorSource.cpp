@@ -1,0 +1,24 @@
+//===- TensorSource.cpp - Where weights come from -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "models/TensorSource.h"
+
+#include <string>
+
+using namespace dsv2;
+
+Status TensorSource::checkRows(std::string_view name, const TensorInfo &info,
+                               int64_t firstRow, int64_t rows) {
+  int64_t count = info.rows();
+  if (firstRow >= 0 && rows >= 0 && firstRow <= count &&
+      rows <= count - firstRow)
+    return Status();
+  return Status(StatusCode::invalidArgument,
+                "tensor '" + std::string(name) + "' has " +
+                    std::to_string(count) + " rows, asked for " +
+                    std::to_string(rows) + " from row " +
+                    std::to_string(firstRow));
+}
