@@ -20,6 +20,7 @@ class Case:
     dtype: str = "bfloat16"  # or float32, float16, fp8
     shards: int = 1
     latent_gain: float = 1.0  # of the latent projections
+    embed_gain: float = 1.0  # of the embedding
     bias: tuple = (1.8, 2.2)  # range of the correction bias
 
 
@@ -112,6 +113,7 @@ CASES = {
         v2(
             q_lora_rank=32,
             n_routed_experts=16,
+            topk_method="group_limited_greedy",
             n_group=8,
             topk_group=3,
             num_experts_per_tok=4,
@@ -217,7 +219,8 @@ CASES = {
     ),
     "v3-moonlight": Case(
         "The shape of Moonlight: no query latent, one group, no YaRN, rope_theta 50000, "
-        "rms_norm_eps 1e-5 with small latents, whose norms keep eps 1e-6.",
+        "rms_norm_eps 1e-5, with embeddings small enough to need it and small latents, whose "
+        "norms keep eps 1e-6.",
         v3(
             n_shared_experts=2,
             rms_norm_eps=1e-5,
@@ -226,6 +229,7 @@ CASES = {
             kv_lora_rank=64,
         ),
         latent_gain=0.01,
+        embed_gain=0.004,
         bias=(-0.3, 0.3),
     ),
     "v3-kimi": Case(

@@ -28,6 +28,7 @@ import pathlib
 import sys
 import tempfile
 import zlib
+from unittest import mock
 
 import numpy as np
 import torch
@@ -64,7 +65,8 @@ def draw(case, seed):
         gain = 1.0
         if "embed_tokens" in name:
             # A tied head would otherwise predict the token it just read.
-            gain = math.sqrt(shape[-1]) * (0.25 if config["tie_word_embeddings"] else 1.0)
+            gain = case.embed_gain * math.sqrt(shape[-1])
+            gain *= 0.25 if config["tie_word_embeddings"] else 1.0
         elif any(part in name for part in ("q_b_proj", "q_proj", "gate.weight", "lm_head")):
             gain = 2.0
         elif ".experts." in name and "down_proj" in name:
@@ -111,6 +113,9 @@ def store(case, tensors):
     stored, exact = {}, {}
     for name, value in tensors.items():
         if case.dtype == "fp8" and is_fp8_weight(name):
+            for (row, column), here in blocks_of(value):
+                # Blocks of different size, so that each needs its own scale.
+                value[here] *= 2.0 ** ((row + 2 * column) % 3 - 1)
             stored[name], scale = quantize_fp8(value)
             stored[f"{name}_scale_inv"] = scale
             exact[name] = dequantize_fp8(stored[name], scale)
@@ -207,6 +212,18 @@ def difference(a, b):
     return float((a.double() - b.double()).abs().max() / b.double().abs().max())
 
 
+def with_bfloat16_inputs(config, tensors, tokens, prompt):
+    """Logits and continuation when every matrix product rounds its input."""
+    linear = torch.nn.functional.linear
+
+    def rounded(x, weight):
+        return linear(x.bfloat16().float(), weight)
+
+    with mock.patch.object(torch.nn.functional, "linear", rounded):
+        logits = reference.forward(config, tensors, tokens).logits
+        return logits, reference_greedy(config, tensors, prompt, GREEDY)[0]
+
+
 def read_by_transformers(config, folder, exact, tokens):
     """Logits from the folder itself, with float8 tensors expanded first."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -268,6 +285,7 @@ def make(name, case, out):
         if value > TOLERANCE:
             raise SystemExit(f"{name}: {what} differ by {value:.2g}")
 
+    coarse = with_bfloat16_inputs(config, exact, tokens, tokens[:length])
     np.save(folder / "tokens.npy", tokens.numpy().astype(np.int32))
     np.save(folder / "logits.npy", logits.numpy().astype(np.float32))
     np.save(folder / "greedy.npy", continuation.numpy().astype(np.int32))
@@ -279,6 +297,10 @@ def make(name, case, out):
         "oracle": "reference.py" if corrected else oracle.VERSION,
         "corrected in transformers to compare": corrected,
         "agreement": {what: float(f"{value:.2g}") for what, value in agreement.items()},
+        "with bfloat16 inputs": {
+            "logits differ by": round(difference(coarse[0], logits), 4),
+            "same continuation": coarse[1].equal(continuation),
+        },
     }
     margin_record = {
         "expert": as_list(expert),
@@ -296,7 +318,7 @@ def make(name, case, out):
     print(
         f"{name}: {size} KiB, agreement {worst:.1e}, router margin {tie:.4f}, "
         f"experts used {len(used)}, prompt {length}, greedy lead {min(lead):.3f}, "
-        f"oracle {record['oracle']}",
+        f"oracle {record['oracle']}, bfloat16 {record['with bfloat16 inputs']}",
         flush=True,
     )
 

@@ -36,6 +36,7 @@ import torch
 import torch.nn.functional as F
 
 LATENT_NORM_EPS = 1e-6
+DROPPED_GROUP = -math.inf
 
 
 @dataclasses.dataclass
@@ -167,6 +168,11 @@ def margin_after(values, k):
     return ordered[..., k - 1] - ordered[..., k]
 
 
+def score_groups(grouped, best):
+    """The sum of the best scores of each group."""
+    return grouped.topk(best, dim=-1).values.sum(-1)
+
+
 def route(config, tensors, prefix, x):
     """x: [n, hidden]. Returns (weights [n, k], Routing)."""
     k = config["num_experts_per_tok"]
@@ -182,12 +188,11 @@ def route(config, tensors, prefix, x):
     if method != "greedy":
         groups, kept = config["n_group"], config["topk_group"]
         grouped = choice.view(len(x), groups, -1)
-        best = 2 if method == "noaux_tc" else 1
-        group_scores = grouped.topk(best, dim=-1).values.sum(-1)
+        group_scores = score_groups(grouped, 2 if method == "noaux_tc" else 1)
         group_margin = margin_after(group_scores, kept)
         keep = torch.zeros_like(group_scores, dtype=torch.bool)
         keep.scatter_(1, ordered_top(group_scores, kept), True)
-        choice = grouped.masked_fill(~keep.unsqueeze(-1), -math.inf).view_as(scores)
+        choice = grouped.masked_fill(~keep.unsqueeze(-1), DROPPED_GROUP).view_as(scores)
 
     experts = ordered_top(choice, k)
     weights = scores.gather(1, experts)
