@@ -1,0 +1,46 @@
+//===- Model.cpp - An artifact that is ready to run -----------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/engine/Model.h"
+
+#include "runtime/drivers/cpu/CpuFeatures.h"
+
+#include <algorithm>
+
+using namespace dsv2;
+
+static Status inFile(const std::string &path, const Status &status) {
+  return Status(status.code(), "'" + path + "': " + status.message());
+}
+
+Result<std::shared_ptr<const Model>>
+Model::load(std::shared_ptr<ThreadPool> pool, const std::string &path,
+            const ModelOptions &options) {
+  Result<Artifact> artifact = Artifact::open(path);
+  if (!artifact.ok())
+    return artifact.status();
+  DSV2_RETURN_IF_ERROR(artifact->requireWeights());
+  const schema::Artifact &metadata = artifact->metadata();
+  Result<uint32_t> index = KernelLibrary::choose(metadata, detectCpuFeatures(),
+                                                 options.instructionSet);
+  if (!index.ok())
+    return inFile(path, index.status());
+  Result<KernelLibrary> library = KernelLibrary::load(metadata, *index);
+  if (!library.ok())
+    return inFile(path, library.status());
+  if (options.verifyWeights &&
+      artifact->weightBytes() > Artifact::maxVerifiedWeightBytes)
+    DSV2_RETURN_IF_ERROR(artifact->verifyWeights());
+  return std::shared_ptr<const Model>(
+      new Model(std::move(pool), *std::move(artifact), *std::move(library)));
+}
+
+int64_t Model::maxQueryTokens() const {
+  int64_t most = 0;
+  for (const schema::Program *program : *metadata().plan()->programs())
+    most = std::max(most, program->max_query_tokens());
+  return std::min(most, metadata().limits()->max_batch_tokens());
+}

@@ -1,0 +1,177 @@
+//===- Sampler.cpp - Choosing a token from logits -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime/engine/Sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+using namespace dsv2;
+
+static constexpr float minusInfinity = -std::numeric_limits<float>::infinity();
+
+Result<Sampler> Sampler::create(const SamplerOptions &options) {
+  auto invalid = [](const char *what, auto found, const char *expected) {
+    return Status(StatusCode::invalidArgument, std::string(what) + " is " +
+                                                   std::to_string(found) +
+                                                   ", expected " + expected);
+  };
+  if (!std::isfinite(options.temperature))
+    return invalid("temperature", options.temperature, "a finite number");
+  if (std::isnan(options.topP))
+    return invalid("top-p", options.topP, "a number");
+  if (std::isnan(options.minP) || options.minP > 1)
+    return invalid("min-p", options.minP, "at most 1");
+  if (!std::isfinite(options.repeatPenalty) || options.repeatPenalty <= 0)
+    return invalid("repeat penalty", options.repeatPenalty,
+                   "a positive number");
+  if (options.repeatWindow < -1)
+    return invalid("repeat window", options.repeatWindow, "-1 or more tokens");
+  if (options.vocab < 0)
+    return invalid("vocabulary of the sampler", options.vocab, "0 or more");
+  return Sampler(options);
+}
+
+void Sampler::accept(int32_t token) {
+  size_t window = static_cast<size_t>(settings.repeatWindow);
+  if (settings.repeatWindow < 0 || recent.size() < window) {
+    recent.push_back(token);
+  } else if (window != 0) {
+    recent[oldest] = token;
+    oldest = (oldest + 1) % window;
+  }
+}
+
+void Sampler::reset() {
+  draws = 0;
+  recent.clear();
+  oldest = 0;
+}
+
+Result<int32_t> Sampler::sample(std::span<const float> logits) {
+  size_t count = logits.size();
+  if (settings.vocab != 0)
+    count = std::min(count, static_cast<size_t>(settings.vocab));
+  candidates.resize(count);
+  for (size_t id = 0; id < count; ++id)
+    candidates[id] = {std::isnan(logits[id]) ? minusInfinity : logits[id],
+                      static_cast<int32_t>(id)};
+  penalize();
+  Candidate best{minusInfinity, -1};
+  for (const Candidate &candidate : candidates)
+    if (candidate.logit > best.logit)
+      best = candidate;
+  if (best.id < 0)
+    return Status(StatusCode::invalidArgument,
+                  "cannot sample: none of " + std::to_string(count) +
+                      " logits is a number above minus infinity");
+
+  int32_t chosen = best.id;
+  if (settings.temperature > 0 && std::isfinite(best.logit)) {
+    largest = best.logit;
+    sorted = 0;
+    keepTopK();
+    keepTopP();
+    keepMinP();
+    chosen = draw();
+  }
+  accept(chosen);
+  return chosen;
+}
+
+/// Makes positive logits smaller and negative ones more negative, once for each
+/// token of the window. Candidates are still in the order of their ids.
+void Sampler::penalize() {
+  if (settings.repeatPenalty == 1.0f || recent.empty())
+    return;
+  marked.resize(std::max(marked.size(), candidates.size()));
+  ++calls;
+  for (int32_t token : recent) {
+    if (token < 0 || static_cast<size_t>(token) >= candidates.size() ||
+        std::exchange(marked[token], calls) == calls)
+      continue;
+    float &logit = candidates[token].logit;
+    logit = logit > 0 ? logit / settings.repeatPenalty
+                      : logit * settings.repeatPenalty;
+  }
+}
+
+void Sampler::keepTopK() {
+  size_t keep = static_cast<size_t>(settings.topK);
+  if (settings.topK <= 0 || keep >= candidates.size())
+    return;
+  std::partial_sort(candidates.begin(), candidates.begin() + keep,
+                    candidates.end(), better);
+  candidates.resize(keep);
+  sorted = keep;
+}
+
+/// Keeps the most likely candidates that together reach the probability.
+void Sampler::keepTopP() {
+  if (settings.topP >= 1)
+    return;
+  double total = 0;
+  for (const Candidate &candidate : candidates)
+    total += std::exp(double(candidate.logit) - largest);
+  double reached = 0;
+  size_t keep = 0;
+  do {
+    // Only as many as needed are put into order.
+    constexpr size_t firstBlock = 256;
+    if (keep == sorted) {
+      size_t next =
+          std::min(candidates.size(), std::max(firstBlock, 2 * sorted));
+      std::partial_sort(candidates.begin() + keep, candidates.begin() + next,
+                        candidates.end(), better);
+      sorted = next;
+    }
+    reached += std::exp(double(candidates[keep++].logit) - largest);
+  } while (reached < settings.topP * total && keep < candidates.size());
+  candidates.resize(keep);
+}
+
+void Sampler::keepMinP() {
+  if (settings.minP <= 0)
+    return;
+  // The best one stays whatever the rounding: its difference is 0.
+  float least = largest + std::log(settings.minP);
+  std::erase_if(candidates, [&](const Candidate &candidate) {
+    return candidate.logit < least;
+  });
+}
+
+int32_t Sampler::draw() {
+  auto weight = [&](const Candidate &candidate) {
+    return std::exp((double(candidate.logit) - largest) / settings.temperature);
+  };
+  double total = 0;
+  for (const Candidate &candidate : candidates)
+    total += weight(candidate);
+  double left = nextUniform() * total;
+  int32_t chosen = candidates.front().id;
+  for (const Candidate &candidate : candidates) {
+    double share = weight(candidate);
+    if (share == 0)
+      continue;
+    chosen = candidate.id;
+    left -= share;
+    if (left < 0)
+      break;
+  }
+  return chosen;
+}
+
+/// The splitmix64 sequence: the n-th number depends on the seed and n alone.
+double Sampler::nextUniform() {
+  uint64_t x = settings.seed + ++draws * 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  x ^= x >> 31;
+  return static_cast<double>(x >> 11) * 0x1p-53;
+}
