@@ -7,54 +7,16 @@
 #include "models/Config.h"
 #include "models/BuiltinConfigs.h"
 #include "models/LoadConfig.h"
-
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
+#include "test/models/CheckpointBuilder.h"
 
 using namespace dsv2;
+using namespace dsv2::test;
 using Json = nlohmann::json;
 
 static Config builtin(const char *name) {
   auto json = findBuiltinConfig(name);
   EXPECT_TRUE(json.has_value()) << name;
   Result<Config> config = parseConfig(json.value_or("{}"), name);
-  EXPECT_TRUE(config.ok()) << config.status().message();
-  return config.ok() ? *config : Config();
-}
-
-/// A small valid config of the V2 family that tests change one key of.
-static Json tiny() {
-  return {{"model_type", "deepseek_v2"},
-          {"num_hidden_layers", 3},
-          {"hidden_size", 64},
-          {"vocab_size", 100},
-          {"max_position_embeddings", 128},
-          {"num_attention_heads", 4},
-          {"q_lora_rank", nullptr},
-          {"kv_lora_rank", 32},
-          {"qk_nope_head_dim", 16},
-          {"qk_rope_head_dim", 8},
-          {"v_head_dim", 16},
-          {"intermediate_size", 96},
-          {"moe_intermediate_size", 24},
-          {"n_routed_experts", 8},
-          {"n_shared_experts", 2},
-          {"num_experts_per_tok", 3},
-          {"first_k_dense_replace", 1},
-          {"n_group", 4},
-          {"topk_group", 2},
-          {"topk_method", "group_limited_greedy"}};
-}
-
-static Json tinyV3() {
-  Json json = tiny();
-  json["model_type"] = "deepseek_v3";
-  json.erase("topk_method");
-  return json;
-}
-
-static Config parsed(const Json &json) {
-  Result<Config> config = parseConfig(json.dump(), "test.json");
   EXPECT_TRUE(config.ok()) << config.status().message();
   return config.ok() ? *config : Config();
 }
@@ -72,7 +34,7 @@ static std::string refusal(const Json &json) {
 }
 
 static std::string refusalWith(const char *key, Json value) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json[key] = std::move(value);
   return refusal(json);
 }
@@ -228,7 +190,7 @@ TEST(Rope, WithoutYarnIsPlain) {
 }
 
 static Json withRope(const char *key, Json rope) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json[key] = std::move(rope);
   return json;
 }
@@ -301,7 +263,7 @@ TEST(Rope, RefusesWhatItCannotCompute) {
 //===----------------------------------------------------------------------===//
 
 TEST(ParseConfig, FillsTheDefaultsOfEachFamily) {
-  Config v2 = parsed(tiny());
+  Config v2 = parsed(tinyConfig());
   EXPECT_EQ(v2.routedScalingFactor, 1.0);
   EXPECT_FALSE(v2.normTopkProb);
   EXPECT_EQ(v2.scoring, Scoring::softmax);
@@ -310,7 +272,7 @@ TEST(ParseConfig, FillsTheDefaultsOfEachFamily) {
   EXPECT_TRUE(v2.eosIds.empty());
   EXPECT_EQ(v2.dtype, DataType::f32);
 
-  Config v3 = parsed(tinyV3());
+  Config v3 = parsed(tinyV3Config());
   EXPECT_EQ(v3.routedScalingFactor, 2.5);
   EXPECT_TRUE(v3.normTopkProb);
   EXPECT_EQ(v3.selection, Selection::noauxTc);
@@ -319,7 +281,7 @@ TEST(ParseConfig, FillsTheDefaultsOfEachFamily) {
 }
 
 TEST(ParseConfig, AcceptsAFileSavedByTransformers5) {
-  Json json = tinyV3();
+  Json json = tinyV3Config();
   json.update(Json{
       {"architectures", {"DeepseekV3ForCausalLM"}},
       {"attention_bias", false},
@@ -342,7 +304,7 @@ TEST(ParseConfig, AcceptsAFileSavedByTransformers5) {
 }
 
 TEST(ParseConfig, AcceptsModelsWithoutExperts) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json["n_routed_experts"] = nullptr;
   for (const char *key : {"moe_intermediate_size", "num_experts_per_tok"})
     json.erase(key);
@@ -354,7 +316,7 @@ TEST(ParseConfig, AcceptsModelsWithoutExperts) {
 
 TEST(ParseConfig, AcceptsModelsWithoutSharedExperts) {
   for (Json none : {Json(nullptr), Json(0)}) {
-    Json json = tiny();
+    Json json = tinyConfig();
     json["n_shared_experts"] = none;
     Config config = parsed(json);
     EXPECT_EQ(config.sharedExperts, 0);
@@ -364,7 +326,7 @@ TEST(ParseConfig, AcceptsModelsWithoutSharedExperts) {
 }
 
 TEST(ParseConfig, HonorsMoeLayerFrequency) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json["moe_layer_freq"] = 2;
   Config config = parsed(json);
   EXPECT_FALSE(isMoeLayer(config, 1));
@@ -372,7 +334,7 @@ TEST(ParseConfig, HonorsMoeLayerFrequency) {
 }
 
 TEST(ParseConfig, TiedEmbeddingsCountOnce) {
-  Json json = tiny();
+  Json json = tinyConfig();
   int64_t untied = parameterCount(parsed(json));
   json["tie_word_embeddings"] = true;
   Config config = parsed(json);
@@ -387,7 +349,7 @@ TEST(ParseConfig, RequiresTheShape) {
         "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
         "intermediate_size", "moe_intermediate_size", "n_routed_experts",
         "num_experts_per_tok", "n_group", "topk_group"}) {
-    Json json = tiny();
+    Json json = tinyConfig();
     json.erase(key);
     expectMentions(refusal(json), {key, "missing"});
   }
@@ -420,14 +382,14 @@ TEST(ParseConfig, RefusesImpossibleRouting) {
                  {"topk_group is 5", "n_group (4)"});
   expectMentions(refusalWith("topk_method", "best"), {"topk_method", "best"});
   expectMentions(refusalWith("scoring_func", "tanh"), {"scoring_func", "tanh"});
-  Json lonely = tinyV3();
+  Json lonely = tinyV3Config();
   lonely["n_group"] = 8;
   lonely["topk_group"] = 4;
   expectMentions(refusal(lonely), {"two best"});
 }
 
 TEST(ParseConfig, GreedyIgnoresGroups) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json["topk_method"] = "greedy";
   json["n_group"] = nullptr;
   json["num_experts_per_tok"] = 8;
@@ -450,13 +412,13 @@ TEST(ParseConfig, RefusesModelsItCannotCompute) {
   expectMentions(refusalWith("eos_token_id", {5, "x"}), {"eos_token_id"});
   expectMentions(refusalWith("mlp_layer_types", {"sparse", "sparse", "dense"}),
                  {"mlp_layer_types"});
-  Json halfSplit = tinyV3();
+  Json halfSplit = tinyV3Config();
   halfSplit["rope_interleave"] = false;
   expectMentions(refusal(halfSplit), {"rope_interleave"});
 }
 
 TEST(ParseConfig, ReadsOrRefusesQuantization) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json["quantization_config"] = {{"quant_method", "fp8"},
                                  {"weight_block_size", {64, 32}}};
   Config config = parsed(json);
@@ -478,12 +440,12 @@ TEST(ParseConfig, ReadsOrRefusesQuantization) {
 }
 
 TEST(ParseConfig, RefusesSizesThatNobodyCouldStore) {
-  Json json = tiny();
+  Json json = tinyConfig();
   json["num_hidden_layers"] = 1024;
   json["n_routed_experts"] = 4096;
   json["first_k_dense_replace"] = 0;
   expectMentions(refusal(json), {"num_hidden_layers times n_routed_experts"});
-  Json wide = tiny();
+  Json wide = tinyConfig();
   wide["hidden_size"] = 1 << 20;
   wide["moe_intermediate_size"] = 1 << 20;
   wide["num_hidden_layers"] = 1024;
