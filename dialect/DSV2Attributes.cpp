@@ -46,7 +46,8 @@ void DSV2Dialect::registerAttributes() {
 LogicalResult YarnAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                APFloat factor, int64_t original,
                                APFloat betaFast, APFloat betaSlow,
-                               APFloat mscale, APFloat mscaleAllDim) {
+                               APFloat mscale, APFloat mscaleAllDim,
+                               bool truncate) {
   auto isPositive = [](const APFloat &value) {
     return value.isFinite() && !value.isNegative() && !value.isZero();
   };
@@ -83,10 +84,14 @@ SmallVector<double> RopeAttr::getInverseFrequencies(int64_t dim) const {
            std::log(yarn.getOriginal() / (2 * std::numbers::pi * rotations)) /
            (2 * std::log(theta));
   };
-  double low =
-      std::max(std::floor(pairOf(yarn.getBetaFast().convertToDouble())), 0.0);
-  double high = std::min(
-      std::ceil(pairOf(yarn.getBetaSlow().convertToDouble())), dim - 1.0);
+  double low = pairOf(yarn.getBetaFast().convertToDouble());
+  double high = pairOf(yarn.getBetaSlow().convertToDouble());
+  if (yarn.getTruncate()) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1.0);
   if (low == high)
     high += 0.001;
   for (auto [i, frequency] : llvm::enumerate(frequencies)) {

@@ -75,7 +75,8 @@ def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
   let summary = "YaRN scaling of rotary frequencies";
   let description = [{
     Frequencies below `beta_slow` rotations over `original` positions are divided
-    by `factor`, those above `beta_fast` are kept, with a linear ramp between.
+    by `factor`, those above `beta_fast` are kept, with a linear ramp between
+    (whose ends are whole dimensions unless `truncate` is false).
     `mscale / mscale_all_dim`, through `m(mu) = 0.1 * mu * ln(factor) + 1`, is the
     magnitude of the rotation; the softmax scale of the model contains
     `m(mscale_all_dim)^2` and is stated on the attention operations. Source:
@@ -86,7 +87,8 @@ def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
   }];
   let parameters = (ins DSV2_Double:$factor, "int64_t":$original,
                         DSV2_Double:$beta_fast, DSV2_Double:$beta_slow,
-                        DSV2_Double:$mscale, DSV2_Double:$mscale_all_dim);
+                        DSV2_Double:$mscale, DSV2_Double:$mscale_all_dim,
+                        DefaultValuedParameter<"bool", "true">:$truncate);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

@@ -25,6 +25,9 @@ def DSV2_Dialect : Dialect {
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
+  // On a function: the most query tokens a sequence has in one step.
+  let discardableAttrs = (ins "::mlir::IntegerAttr":$max_query_tokens);
+  let hasOperationAttrVerify = 1;
   let extraClassDeclaration = [{
     void registerAttributes();
     void registerTypes();

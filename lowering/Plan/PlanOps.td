@@ -1,0 +1,100 @@
+//===- PlanOps.td - Programs, buffers and dispatches -------*- tablegen -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_PLAN_PLANOPS_TD
+#define DSV2_LOWERING_PLAN_PLANOPS_TD
+
+include "dialect/DSV2Attributes.td"
+include "lowering/Plan/PlanDialect.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+class Plan_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Plan_Dialect, mnemonic, traits>;
+
+def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
+    IsolatedFromAbove, NoTerminator, SingleBlock]> {
+  let summary = "One phase of the model";
+  let description = [{
+    Its dispatches, in order. The engine takes the first program whose
+    `max_query_tokens` covers the longest query of the batch; absent, it covers
+    any. `attention` names the form the phase uses.
+
+    Example:
+
+    ```mlir
+    plan.program @decode max_query_tokens 8 attention "latent" {
+      plan.buffer @h : 4096
+      plan.dispatch @norm "layers.0" <1 x tokens by 1> (<out buffer(@h)>)
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<I64Attr>:$max_query_tokens,
+                       OptionalAttr<StrAttr>:$attention);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name (`max_query_tokens` $max_query_tokens^)? (`attention` $attention^)?
+    attr-dict-with-keyword $body
+  }];
+}
+
+def Plan_BufferOp : Plan_Op<"buffer", [Symbol]> {
+  let summary = "Bytes that live during a part of a step";
+  let description = [{
+    `offset` is its place in the arena, once `plan-memory` has run.
+
+    Example: `plan.buffer @h : 4096 at 0`
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes,
+                       OptionalAttr<I64Attr>:$offset);
+  let assemblyFormat = "$sym_name `:` $bytes (`at` $offset^)? attr-dict";
+}
+
+def Plan_DispatchOp : Plan_Op<"dispatch"> {
+  let summary = "Run a kernel over its workgroups";
+  let description = [{
+    Constraints:
+    - (C1) Every buffer is one of the program's.
+
+    Example:
+
+    ```mlir
+    plan.dispatch @norm "layers.0.input_norm" <1 x tokens by 1> (<in buffer(@x)>, <out buffer(@h)>)
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, StrAttr:$label,
+                       Plan_WorkgroupsAttr:$workgroups,
+                       TypedArrayAttrBase<Plan_BindingAttr, "bindings">:$bindings);
+  let assemblyFormat = [{
+    $kernel $label $workgroups custom<Bindings>($bindings) attr-dict
+  }];
+  let extraClassDeclaration = [{
+    auto getBindingRange() { return getBindings().getAsRange<BindingAttr>(); }
+  }];
+  let hasVerifier = 1;
+}
+
+def Plan_BarrierOp : Plan_Op<"barrier"> {
+  let summary = "Every earlier dispatch is complete before the next starts";
+  let assemblyFormat = "attr-dict";
+}
+
+def Plan_RopeTableOp : Plan_Op<"rope_table", [Symbol]> {
+  let summary = "A constant: cosines and sines of every position";
+  let description = [{
+    f32 [positions][dim / 2][2], magnitude included.
+
+    Example: `plan.rope_table @rope by <theta = 1.0e4> dim 64 positions 4096`
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, DSV2_RopeAttr:$rope,
+                       I64Attr:$dim, I64Attr:$positions);
+  let assemblyFormat = [{
+    $sym_name `by` $rope `dim` $dim `positions` $positions attr-dict
+  }];
+}
+
+#endif // DSV2_LOWERING_PLAN_PLANOPS_TD

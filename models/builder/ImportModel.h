@@ -1,0 +1,36 @@
+//===- ImportModel.h - From a checkpoint or config to model IR --*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_MODELS_BUILDER_IMPORTMODEL_H
+#define DSV2_MODELS_BUILDER_IMPORTMODEL_H
+
+#include "models/Checkpoint.h"
+#include "models/builder/ModelBuilder.h"
+
+#include <optional>
+
+namespace mlir::dsv2 {
+
+/// What a SOURCE argument names.
+struct ModelSource {
+  /// The argument as given: a checkpoint directory, a config.json, or the name
+  /// of a built-in config.
+  std::string name;
+  ::dsv2::Config config;
+  /// Present when the source is a checkpoint directory.
+  std::optional<::dsv2::Checkpoint> checkpoint;
+};
+
+/// Opens a source and, for a checkpoint, verifies its tensors.
+::dsv2::Result<ModelSource> openModelSource(const std::string &name);
+
+/// The model IR of an opened source.
+OwningOpRef<ModuleOp> importModel(MLIRContext *context,
+                                  const ModelSource &source, bool f32Cache);
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_MODELS_BUILDER_IMPORTMODEL_H

@@ -1,0 +1,47 @@
+//===- ModelBuilder.h - Model IR from a config -----------------------*- C++
+//-*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Makes the `@forward` function of any model that a Config describes, in the
+// expanded form of attention. Whatever a variant changes is in its config;
+// nothing here knows a model by name.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_MODELS_BUILDER_MODELBUILDER_H
+#define DSV2_MODELS_BUILDER_MODELBUILDER_H
+
+#include "models/Config.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <functional>
+
+namespace mlir::dsv2 {
+
+struct BuilderOptions {
+  /// Where the weights come from: a checkpoint directory or the name of a
+  /// built-in config. Becomes the module attribute `dsv2.source`.
+  std::string source;
+  /// Rows of the cache in f32 rather than bf16.
+  bool f32Cache = false;
+  /// Tokens a page of the cache.
+  int64_t pageSize = 64;
+  /// The stored type of a checkpoint tensor; the config's when empty. Takes
+  /// the name of expert 0 for stacked experts.
+  std::function<::dsv2::DataType(StringRef name)> storedType;
+};
+
+/// The module: one `dsv2.weight` for each (stack of) checkpoint tensor and
+///
+///   func.func @forward(tokens: T x i32, batch, cache) -> (logits: R x V,
+///   cache)
+OwningOpRef<ModuleOp> buildModel(MLIRContext *context,
+                                 const ::dsv2::Config &config,
+                                 const BuilderOptions &options);
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_MODELS_BUILDER_MODELBUILDER_H

@@ -1,0 +1,45 @@
+//===- dsv2-import.cpp - Print the model IR of a checkpoint or config -----===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "models/builder/ImportModel.h"
+#include "tools/common/CompilerTool.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+namespace cl = llvm::cl;
+
+static cl::OptionCategory category("dsv2-import options");
+static cl::opt<std::string>
+    sourceName(cl::Positional, cl::Required, cl::value_desc("SOURCE"),
+               cl::desc("<checkpoint directory, config.json, or model name>"),
+               cl::cat(category));
+static cl::opt<std::string> outputName("o", cl::desc("Output file"),
+                                       cl::value_desc("file"), cl::init("-"),
+                                       cl::cat(category));
+
+int main(int argc, char **argv) {
+  mlir::dsv2::parseToolOptions(argc, argv, category,
+                         "Print the model IR of a checkpoint or config\n");
+
+  auto source = mlir::dsv2::openModelSource(sourceName);
+  if (!source.ok())
+    return mlir::dsv2::reportError("dsv2-import", source.status().message());
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module =
+      mlir::dsv2::importModel(&context, *source, /*f32Cache=*/false);
+  std::string error;
+  auto output = openOutputFile(outputName, &error);
+  if (!output)
+    return mlir::dsv2::reportError("dsv2-import", error);
+  module->print(output->os());
+  output->keep();
+  return 0;
+}
