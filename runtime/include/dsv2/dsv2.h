@@ -40,8 +40,7 @@
 extern "C" {
 #endif
 
-/* ---- Status ---------------------------------------------------------------
- */
+/* ---- Status ---- */
 
 typedef enum dsv2_status_code_t {
   DSV2_OK = 0,
@@ -68,8 +67,7 @@ void dsv2_status_release(dsv2_status_t status);
 /* The version of this library, "0.1.0". */
 const char *dsv2_version(void);
 
-/* ---- Instance: the threads ------------------------------------------------
- */
+/* ---- Instance: the threads ---- */
 
 typedef struct dsv2_instance dsv2_instance_t;
 
@@ -92,8 +90,7 @@ void dsv2_instance_release(dsv2_instance_t *instance);
 
 int32_t dsv2_instance_threads(const dsv2_instance_t *instance);
 
-/* ---- Model: a loaded artifact ---------------------------------------------
- */
+/* ---- Model: a loaded artifact ---- */
 
 typedef struct dsv2_model dsv2_model_t;
 
@@ -102,9 +99,11 @@ typedef struct dsv2_model_options_t {
   /* Reads all weights once and compares their hashes. Artifacts with at most
    * 256 MiB of weights are always checked. */
   bool verify_weights;
+  /* The kernels to use, such as "avx2". NULL: the best for this CPU. */
+  const char *instruction_set;
 } dsv2_model_options_t;
 
-#define DSV2_MODEL_OPTIONS_INIT {sizeof(dsv2_model_options_t), false}
+#define DSV2_MODEL_OPTIONS_INIT {sizeof(dsv2_model_options_t), false, NULL}
 
 /* Maps the artifact at `path` and loads the kernels for this CPU. `options` may
  * be NULL for the defaults. */
@@ -144,7 +143,7 @@ typedef struct dsv2_model_info_t {
   bool has_tokenizer;
 } dsv2_model_info_t;
 
-#define DSV2_MODEL_INFO_INIT {sizeof(dsv2_model_info_t)}
+#define DSV2_MODEL_INFO_INIT {.struct_size = sizeof(dsv2_model_info_t)}
 
 /* `out_info->struct_size` must be set, as DSV2_MODEL_INFO_INIT does. */
 dsv2_status_t dsv2_model_info(const dsv2_model_t *model,
@@ -160,13 +159,12 @@ typedef struct dsv2_program_info_t {
   size_t dispatch_count;
 } dsv2_program_info_t;
 
-#define DSV2_PROGRAM_INFO_INIT {sizeof(dsv2_program_info_t)}
+#define DSV2_PROGRAM_INFO_INIT {.struct_size = sizeof(dsv2_program_info_t)}
 
 dsv2_status_t dsv2_model_program(const dsv2_model_t *model, size_t index,
                                  dsv2_program_info_t *out_info);
 
-/* ---- Session: cache and working memory ------------------------------------
- */
+/* ---- Session: cache and working memory ---- */
 
 typedef struct dsv2_session dsv2_session_t;
 
@@ -240,8 +238,7 @@ dsv2_status_t dsv2_session_evaluate(dsv2_session_t *session,
                                     const int32_t *tokens, size_t token_count,
                                     size_t chunk, dsv2_logits_t *out_logits);
 
-/* ---- Profile ---------------------------------------------------------------
- */
+/* ---- Profile ---- */
 
 /* Time of one dispatch of one program, summed over the profiled steps. */
 typedef struct dsv2_profile_entry_t {
@@ -255,7 +252,7 @@ typedef struct dsv2_profile_entry_t {
   uint64_t workgroups;  /* all runs together */
 } dsv2_profile_entry_t;
 
-#define DSV2_PROFILE_ENTRY_INIT {sizeof(dsv2_profile_entry_t)}
+#define DSV2_PROFILE_ENTRY_INIT {.struct_size = sizeof(dsv2_profile_entry_t)}
 
 /* Starts from zero, or stops, timing every dispatch. Timing adds a barrier
  * after each dispatch. */
@@ -267,8 +264,7 @@ size_t dsv2_session_profile_count(const dsv2_session_t *session);
 dsv2_status_t dsv2_session_profile(const dsv2_session_t *session, size_t index,
                                    dsv2_profile_entry_t *out_entry);
 
-/* ---- Sampler ----------------------------------------------------------------
- */
+/* ---- Sampler ---- */
 
 typedef struct dsv2_sampler dsv2_sampler_t;
 
@@ -305,8 +301,7 @@ dsv2_status_t dsv2_sampler_sample(dsv2_sampler_t *sampler, const float *logits,
 /* Forgets all tokens and starts the random numbers again. */
 void dsv2_sampler_reset(dsv2_sampler_t *sampler);
 
-/* ---- Text
- * -------------------------------------------------------------------- */
+/* ---- Text ---- */
 
 typedef struct dsv2_tokenizer dsv2_tokenizer_t;
 
@@ -315,17 +310,34 @@ dsv2_status_t dsv2_tokenizer_create(const dsv2_model_t *model,
                                     dsv2_tokenizer_t **out_tokenizer);
 void dsv2_tokenizer_release(dsv2_tokenizer_t *tokenizer);
 
+/* One more than the largest id; at most the vocab of the model. */
 int64_t dsv2_tokenizer_vocab(const dsv2_tokenizer_t *tokenizer);
+
+/* Whether the model has a chat format. */
+bool dsv2_tokenizer_has_chat(const dsv2_tokenizer_t *tokenizer);
+
+/* The ids that end an answer; valid as long as the tokenizer. */
+const int32_t *dsv2_tokenizer_stop_ids(const dsv2_tokenizer_t *tokenizer,
+                                       size_t *out_count);
+
+/* Whether the id is a control token. */
+bool dsv2_tokenizer_is_special(const dsv2_tokenizer_t *tokenizer,
+                               int32_t token);
+
+/* The bytes of one token, perhaps a part of a character, without terminator;
+ * none for an id without token. Valid as long as the tokenizer. */
+const char *dsv2_tokenizer_token(const dsv2_tokenizer_t *tokenizer,
+                                 int32_t token, size_t *out_bytes);
 
 typedef enum dsv2_encode_flags_t {
   DSV2_ENCODE_PLAIN = 0,
-  DSV2_ENCODE_ADD_SPECIAL = 1,  /* add bos/eos as the model was trained with */
-  DSV2_ENCODE_PARSE_SPECIAL = 2 /* "<|eos|>" in the text is that token */
+  DSV2_ENCODE_ADD_SPECIAL = 1,  /* bos and eos, where the model has them */
+  DSV2_ENCODE_PARSE_SPECIAL = 2 /* control tokens in the text are tokens */
 } dsv2_encode_flags_t;
 
 /* Writes at most `capacity` ids to `tokens` and their number to `out_count`.
- * When there are more, fails with DSV2_EXHAUSTED and `out_count` says how many:
- * a call with capacity 0 asks for the size. */
+ * When there are more, fails with DSV2_EXHAUSTED, and `out_count` says how
+ * many: a call with capacity 0 asks for the number. */
 dsv2_status_t dsv2_tokenizer_encode(const dsv2_tokenizer_t *tokenizer,
                                     const char *text, size_t bytes,
                                     uint32_t flags, int32_t *tokens,
@@ -338,17 +350,25 @@ dsv2_status_t dsv2_tokenizer_decode(const dsv2_tokenizer_t *tokenizer,
                                     size_t capacity, size_t *out_bytes);
 
 typedef struct dsv2_chat_message_t {
-  const char *role; /* "system", "user", "assistant", terminated */
+  const char *role; /* "system", "user" or "assistant" */
   const char *content;
   size_t content_bytes;
 } dsv2_chat_message_t;
 
-/* The ids of a conversation in the format of the model, ending where the
- * assistant is to answer. Sizes as for dsv2_tokenizer_encode. */
+typedef enum dsv2_chat_flags_t {
+  DSV2_CHAT_WHOLE = 0,    /* from its beginning to where the answer begins */
+  DSV2_CHAT_CONTINUE = 1, /* the messages follow an answer in the cache */
+  DSV2_CHAT_ANSWER_ENDED = 2, /* ... and so does the id that ended it */
+  DSV2_CHAT_NO_PROMPT = 4     /* ends after the last message */
+} dsv2_chat_flags_t;
+
+/* The ids of a conversation, or of more of it, in the format of the model.
+ * Sizes as for dsv2_tokenizer_encode. */
 dsv2_status_t dsv2_tokenizer_encode_chat(const dsv2_tokenizer_t *tokenizer,
                                          const dsv2_chat_message_t *messages,
-                                         size_t message_count, int32_t *tokens,
-                                         size_t capacity, size_t *out_count);
+                                         size_t message_count, uint32_t flags,
+                                         int32_t *tokens, size_t capacity,
+                                         size_t *out_count);
 
 /* Turns ids into text one by one and holds back incomplete characters. */
 typedef struct dsv2_text_stream dsv2_text_stream_t;
@@ -363,7 +383,8 @@ void dsv2_text_stream_release(dsv2_text_stream_t *stream);
 dsv2_status_t dsv2_text_stream_push(dsv2_text_stream_t *stream, int32_t token,
                                     const char **out_text, size_t *out_bytes);
 
-/* What is still held back, incomplete characters replaced by U+FFFD. */
+/* What is still held back: U+FFFD for an incomplete character. The stream may
+ * be used again. */
 dsv2_status_t dsv2_text_stream_finish(dsv2_text_stream_t *stream,
                                       const char **out_text, size_t *out_bytes);
 
