@@ -22,6 +22,28 @@ class Case:
     latent_gain: float = 1.0  # of the latent projections
     embed_gain: float = 1.0  # of the embedding
     bias: tuple = (1.8, 2.2)  # range of the correction bias
+    newer_format: bool = False  # config.json says rope_parameters
+
+
+def to_rope_parameters(config):
+    """The config as transformers 5 writes it."""
+    result = {k: v for k, v in config.items() if k not in ("rope_scaling", "rope_theta")}
+    parameters = {"rope_theta": config["rope_theta"], "rope_type": "default"}
+    for key, value in (config["rope_scaling"] or {}).items():
+        parameters["rope_type" if key == "type" else key] = value
+    return {**result, "rope_parameters": parameters}
+
+
+def from_rope_parameters(config):
+    """The config as the models' own code reads it."""
+    if "rope_parameters" not in config:
+        return config
+    result = dict(config)
+    scaling = dict(result.pop("rope_parameters"))
+    result["rope_theta"] = scaling.pop("rope_theta")
+    kind = scaling.pop("rope_type")
+    result["rope_scaling"] = None if kind == "default" else {"type": kind, **scaling}
+    return result
 
 
 def yarn(factor, original, **more):
@@ -220,7 +242,7 @@ CASES = {
     "v3-moonlight": Case(
         "The shape of Moonlight: no query latent, one group, no YaRN, rope_theta 50000, "
         "rms_norm_eps 1e-5, with embeddings small enough to need it and small latents, whose "
-        "norms keep eps 1e-6.",
+        "norms keep eps 1e-6. config.json in the newer format.",
         v3(
             n_shared_experts=2,
             rms_norm_eps=1e-5,
@@ -231,9 +253,11 @@ CASES = {
         latent_gain=0.01,
         embed_gain=0.004,
         bias=(-0.3, 0.3),
+        newer_format=True,
     ),
     "v3-kimi": Case(
-        "The shape of Kimi-K2: one group, hard YaRN step (beta 1 and 1), factor 32.",
+        "The shape of Kimi-K2: one group, hard YaRN step (beta 1 and 1), factor 32. "
+        "config.json in the newer format.",
         v3(
             q_lora_rank=32,
             qk_rope_head_dim=16,
@@ -242,6 +266,7 @@ CASES = {
             **yarn(32, 64, beta_fast=1.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0),
         ),
         bias=(-0.3, 0.3),
+        newer_format=True,
     ),
     "v3-fp8": Case(
         "FP8 e4m3 weights with a scale per block of 128 by 128 and sizes that are not "

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import reference  # noqa: E402
+from cases import from_rope_parameters  # noqa: E402
 from make_fixtures import TOLERANCE, dequantize_fp8, difference  # noqa: E402
 
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
@@ -37,7 +38,8 @@ class Fixture:
         self.name = folder.name
         case = json.loads((folder / "case.json").read_text())
         self.rounding = case["with bfloat16 inputs"]["logits differ by"]
-        self.config = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text())
+        self.config = from_rope_parameters(config)
         self.tokens = torch.from_numpy(np.load(folder / "tokens.npy")).long()
         self.logits = torch.from_numpy(np.load(folder / "logits.npy"))
         stored, self.tensors = {}, {}

@@ -39,7 +39,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import oracle  # noqa: E402
 import reference  # noqa: E402
-from cases import CASES  # noqa: E402
+from cases import CASES, to_rope_parameters  # noqa: E402
 
 TOLERANCE = 1e-5
 CANDIDATES = 32
@@ -274,7 +274,8 @@ def make(name, case, out):
     if not continuation.tolist() == by_cache == by_double.tolist():
         raise SystemExit(f"{name}: the oracles disagree on the continuation")
 
-    write_checkpoint(folder, config, stored, case.shards)
+    written = to_rope_parameters(config) if case.newer_format else config
+    write_checkpoint(folder, written, stored, case.shards)
     corrected = oracle.corrections(config)
     logits = result.logits
     if not corrected:
