@@ -1,0 +1,266 @@
+//===- AttentionBlock.cpp - One block of latent attention -----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/X86/AttentionBlock.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace mlir::dsv2::x86 {
+namespace {
+
+constexpr float masked = -1e30f;
+constexpr float log2e = 1.44269504f;
+
+} // namespace
+
+HeadGroups::HeadGroups(int64_t all) {
+  // 16 heads reuse each cached row enough to be bound by arithmetic.
+  count = (all + 15) / 16;
+  heads = (all + count - 1) / count;
+  padded = roundUp(heads, 4);
+}
+
+LatentBlocks::LatentBlocks(RowEmitter &k, const LatentAttentionSpec &spec,
+                           Value queryIn, Value cache, Value pageTable)
+    : groups(spec.heads), latentPadded(roundUp(spec.cache.latent, 32)), k(k),
+      spec(spec), plane(spec.cache), width(plane.latent + plane.rope),
+      queryWidth(roundUp(width, 2 * k.lanes())), block(plane.blockTokens()),
+      tileHeads(k.lanes() / 4), tileTokens(4), queryIn(queryIn), cache(cache),
+      pageTable(pageTable) {
+  query = k.scratch({groups.padded * queryWidth}, k.getBF16Type());
+  score = k.scratch({groups.padded * block}, k.getF32Type());
+  probability = k.scratch({groups.padded * block}, k.getBF16Type());
+}
+
+void LatentBlocks::loadQueries(Value token, Value group) {
+  int64_t stride = spec.queryStride ? spec.queryStride : width;
+  Value firstHead = k.mul(group, groups.heads);
+  Value count = k.min(k.sub(k.index(spec.heads), firstHead), groups.heads);
+  Value start = k.mul(k.add(k.mul(token, spec.heads), firstHead), stride);
+  int64_t lanes = 2 * k.lanes();
+  k.loop(k.index(0), count, 1, [&](Value head) {
+    Value from = k.add(start, k.mul(head, stride));
+    Value to = k.mul(head, queryWidth);
+    k.loopTail(width, lanes, [&](Value i, int64_t valid) {
+      Value v = k.loadLanes(queryIn, k.add(from, i), lanes, valid);
+      k.storeLanes(v, query, k.add(to, i), lanes);
+    });
+  });
+  // Heads that pad a tile: their results are never used.
+  k.loop(k.mul(count, queryWidth), k.index(groups.padded * queryWidth), lanes,
+         [&](Value i) {
+           Value zero = k.loadLanes(queryIn, i, lanes, 0);
+           k.storeLanes(zero, query, i, lanes);
+         });
+}
+
+Value LatentBlocks::outputOf(const HeadState &state, Value head) const {
+  return k.add(state.output, k.mul(head, latentPadded));
+}
+
+Value LatentBlocks::blockBase(Value sequence, Value position) {
+  Value place = k.add(k.mul(sequence, plane.pagesPerSequence),
+                      k.div(position, plane.pageSize));
+  Value row = k.add(k.mul(k.loadIndex(pageTable, place), plane.pageSize),
+                    k.rem(position, plane.pageSize));
+  return k.mul(row, plane.rowStride());
+}
+
+void LatentBlocks::attend(const HeadState &state, Value sequence, Value first,
+                          Value end) {
+  Value zero = k.index(0);
+  k.loop(zero, k.index(groups.padded), 1, [&](Value head) {
+    k.store(k.f32(masked), state.memref, k.add(state.maxima, head));
+    k.store(k.f32(0.0f), state.memref, k.add(state.sums, head));
+  });
+  k.loop(zero, k.index(groups.padded * latentPadded), k.lanes(), [&](Value i) {
+    k.storeVector(k.splat(0.0f), state.memref, k.add(state.output, i));
+  });
+  k.loop(first, end, block, [&](Value position) {
+    Value base = blockBase(sequence, position);
+    Value valid = k.min(k.sub(end, position), block);
+    // The block to prefetch: the next one, or this one again at the end.
+    Value later = k.add(position, block);
+    Value next =
+        blockBase(sequence, k.select(k.less(later, end), later, position));
+    scores(base, next, valid);
+    softmax(state, valid);
+    values(state, base, valid);
+  });
+}
+
+void LatentBlocks::scores(Value base, Value next, Value valid) {
+  k.loop(k.index(0), valid, tileTokens, [&](Value token) {
+    k.loop(k.index(0), k.index(groups.padded), tileHeads,
+           [&](Value head) { scoreTile(base, next, token, head); });
+  });
+}
+
+void LatentBlocks::scoreTile(Value base, Value next, Value token, Value head) {
+  int64_t lanes = 2 * k.lanes(), stride = plane.rowStride();
+  Value row = k.add(base, k.mul(token, stride));
+  Value queryRow = k.mul(head, queryWidth);
+
+  // The tiles of these tokens share the prefetching of as many rows of the
+  // next block. Rows are short streams, which the hardware does not follow.
+  int64_t tiles = groups.padded / tileHeads;
+  int64_t rowsPerTile = (tileTokens + tiles - 1) / tiles;
+  Value prefetchRow =
+      k.mul(k.add(token, k.mul(k.rem(k.div(head, tileHeads), tileTokens),
+                               rowsPerTile)),
+            stride);
+  prefetchRow = k.add(next, prefetchRow);
+
+  SmallVector<Value> sums(tileHeads * tileTokens, k.splat(0.0f));
+  auto accumulate = [&](Value i, int64_t valid, MutableArrayRef<Value> to) {
+    for (int64_t r = 0; r < rowsPerTile; ++r)
+      k.prefetch(cache, k.add(prefetchRow, k.at(i, r * stride)));
+    SmallVector<Value> keys;
+    for (int64_t t = 0; t < tileTokens; ++t)
+      keys.push_back(
+          k.loadLanes(cache, k.add(row, k.at(i, t * stride)), lanes, valid));
+    for (int64_t h = 0; h < tileHeads; ++h) {
+      Value q = k.loadLanes(query, k.add(queryRow, k.at(i, h * queryWidth)),
+                            lanes, lanes);
+      for (int64_t t = 0; t < tileTokens; ++t) {
+        Value &sum = to[h * tileTokens + t];
+        sum = k.dotBf16(sum, q, keys[t]);
+      }
+    }
+  };
+  int64_t whole = width / lanes * lanes;
+  if (whole)
+    sums = k.loop(k.index(0), k.index(whole), lanes, sums,
+                  [&](Value i, ValueRange carried) {
+                    SmallVector<Value> next(carried);
+                    accumulate(i, lanes, next);
+                    return next;
+                  });
+  if (whole != width)
+    accumulate(k.index(whole), width - whole, sums);
+
+  Value scaled = k.fmul(sumAcross(sums), k.splat(spec.scale * log2e));
+  for (int64_t h = 0; h < tileHeads; ++h) {
+    Value slice = vector::ExtractStridedSliceOp::create(
+        k, scaled, ArrayRef<int64_t>{h * tileTokens},
+        ArrayRef<int64_t>{tileTokens}, ArrayRef<int64_t>{1});
+    k.storeVector(slice, score, k.add(k.mul(k.at(head, h), block), token));
+  }
+}
+
+Value LatentBlocks::sumAcross(SmallVector<Value> sums) {
+  // Each level adds the halves of the segments of two vectors and joins the
+  // results; lane i of the last vector is the sum of accumulator i.
+  for (int64_t half = k.lanes() / 2; half > 0; half /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t segment = 0; segment < k.lanes(); segment += 2 * half)
+      for (int64_t which = 0; which < 2; ++which)
+        for (int64_t i = 0; i < half; ++i) {
+          low.push_back(which * k.lanes() + segment + i);
+          high.push_back(which * k.lanes() + segment + half + i);
+        }
+    int64_t count = sums.size() / 2;
+    for (int64_t i = 0; i < count; ++i)
+      sums[i] = k.fadd(k.shuffle(sums[i], sums[i + count], low),
+                       k.shuffle(sums[i], sums[i + count], high));
+    sums.truncate(count);
+  }
+  return sums[0];
+}
+
+void LatentBlocks::softmax(const HeadState &state, Value valid) {
+  k.loop(k.index(0), k.index(groups.padded), 1, [&](Value head) {
+    Value row = k.mul(head, block);
+    Value limit = k.broadcastInt(k.toI32(valid));
+    SmallVector<Value> scores, exists;
+    Value largest;
+    for (int64_t i = 0; i < block; i += k.lanes()) {
+      Value ids = k.addLanes(k.laneIds(), k.splatInt(i));
+      exists.push_back(k.laneLess(ids, limit));
+      Value s = k.select(exists.back(), k.loadF32(score, k.at(row, i)),
+                         k.splat(masked));
+      scores.push_back(s);
+      largest = largest ? k.fmax(largest, s) : s;
+    }
+    Value maximumAt = k.add(state.maxima, head);
+    Value sumAt = k.add(state.sums, head);
+    Value before = k.load(state.memref, maximumAt);
+    Value maximum = k.fmax(before, k.reduceMax(largest));
+    Value splat = k.broadcast(maximum);
+    Value sum;
+    for (auto [i, s] : llvm::enumerate(scores)) {
+      Value p =
+          k.select(exists[i], k.exp2Softmax(k.fsub(s, splat)), k.splat(0.0f));
+      k.storeVector(k.toBf16(p), probability, k.at(row, i * k.lanes()));
+      sum = sum ? k.fadd(sum, p) : p;
+    }
+    Value factors = k.exp2Softmax(k.broadcast(k.fsub(before, maximum)));
+    Value factor = vector::ExtractOp::create(k, factors, ArrayRef<int64_t>{0});
+    Value total = k.fma(k.load(state.memref, sumAt), factor, k.reduceAdd(sum));
+    k.store(total, state.memref, sumAt);
+    k.ifThen(k.laneLess(before, maximum), [&] {
+      k.store(maximum, state.memref, maximumAt);
+      Value output = outputOf(state, head);
+      k.loop(k.index(0), k.index(latentPadded), k.lanes(), [&](Value i) {
+        Value place = k.add(output, i);
+        Value o = k.loadF32(state.memref, place);
+        k.storeVector(k.fmul(o, factors), state.memref, place);
+      });
+    });
+  });
+}
+
+void LatentBlocks::values(const HeadState &state, Value base, Value valid) {
+  int64_t lanes = 2 * k.lanes(), stride = plane.rowStride();
+  int64_t tile = groups.padded % 8 == 0 && k.lanes() == 16 ? 8 : 4;
+  // Within 128 bits, as vpunpcklwd and vpunpckhwd do.
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < lanes; i += 8)
+    for (int64_t j = 0; j < 4; ++j) {
+      low.append({i + j, lanes + i + j});
+      high.append({i + 4 + j, lanes + i + 4 + j});
+    }
+  Value last = k.sub(valid, k.index(1));
+  k.loopTail(plane.latent, lanes, [&](Value column, int64_t columns) {
+    k.loop(k.index(0), k.index(groups.padded), tile, [&](Value head) {
+      SmallVector<Value> sums, places;
+      for (int64_t h = 0; h < tile; ++h) {
+        places.push_back(k.add(outputOf(state, k.at(head, h)), column));
+        sums.push_back(k.loadF32(state.memref, places.back()));
+        sums.push_back(k.loadF32(state.memref, k.at(places.back(), k.lanes())));
+      }
+      sums = k.loop(
+          k.index(0), valid, 2, sums, [&](Value token, ValueRange carried) {
+            // An odd last token goes with itself, at probability 0.
+            Value second = k.min(k.at(token, 1), last);
+            auto load = [&](Value t) {
+              Value at = k.add(k.add(base, column), k.mul(t, stride));
+              return k.bitcast(k.loadLanes(cache, at, lanes, columns),
+                               k.getI16Type());
+            };
+            Value a = load(token), b = load(second);
+            Value pairs[] = {k.bitcast(k.shuffle(a, b, low), k.getBF16Type()),
+                             k.bitcast(k.shuffle(a, b, high), k.getBF16Type())};
+            SmallVector<Value> next(carried);
+            for (int64_t h = 0; h < tile; ++h) {
+              Value at = k.add(k.mul(k.at(head, h), block), token);
+              Value p =
+                  k.broadcastBits(k.loadBits(probability, at), k.getBF16Type());
+              for (int64_t i = 0; i < 2; ++i)
+                next[2 * h + i] = k.dotBf16(next[2 * h + i], pairs[i], p);
+            }
+            return next;
+          });
+      for (int64_t h = 0; h < tile; ++h) {
+        k.storeVector(sums[2 * h], state.memref, places[h]);
+        k.storeVector(sums[2 * h + 1], state.memref,
+                      k.at(places[h], k.lanes()));
+      }
+    });
+  });
+}
+
+} // namespace mlir::dsv2::x86
