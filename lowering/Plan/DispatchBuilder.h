@@ -1,0 +1,102 @@
+//===- DispatchBuilder.h - From model IR to dispatches ----------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Walks the functions of a model and makes a plan.program of each: a buffer for
+// every tensor, a dispatch for every operation that computes, barriers where
+// one dispatch depends on another. Kernels come from providers, asked in turn.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_PLAN_DISPATCHBUILDER_H
+#define DSV2_LOWERING_PLAN_DISPATCHBUILDER_H
+
+#include "lowering/Plan/TensorView.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace mlir::dsv2::plan {
+
+/// A kernel and the bytes it works on here.
+struct KernelUse {
+  FlatSymbolRefAttr kernel;
+  WorkgroupsAttr workgroups;
+  SmallVector<BindingAttr> bindings;
+};
+
+class DispatchBuilder;
+
+/// Where kernels come from: a family of emitters for one target.
+class KernelProvider {
+public:
+  virtual ~KernelProvider() = default;
+
+  /// Emits the kernels `op` needs and adds their dispatches to `builder`, or
+  /// leaves the operation to another provider (false). Fails after a
+  /// diagnostic.
+  virtual FailureOr<bool> dispatch(Operation *op, DispatchBuilder &builder) = 0;
+
+  /// Whether `op` is computed by the dispatch of its only user.
+  virtual bool isFusedIntoUser(Operation *op) { return false; }
+};
+
+class DispatchBuilder {
+public:
+  DispatchBuilder(ModuleOp kernels, const StepLimits &limits,
+                  ArrayRef<KernelProvider *> providers)
+      : kernels(kernels), stepLimits(limits), providers(providers) {}
+
+  /// Builds the program of `function` before it.
+  FailureOr<ProgramOp> build(func::FuncOp function);
+
+  // ---- For providers ----------------------------------------------------
+
+  const StepLimits &limits() const { return stepLimits; }
+  ModuleOp kernelModule() { return kernels; }
+
+  /// The place of an operand, or of a result (a new buffer the first time).
+  TensorView view(Value value);
+  /// An array of the batch.
+  BindingAttr batch(BatchField field);
+  /// The plane of a layer.
+  BindingAttr cache(int64_t layer, Access access);
+  /// The sines and cosines of `rope` for vectors of `dim` elements and
+  /// maxContext positions.
+  BindingAttr ropeTable(RopeAttr rope, int64_t dim);
+  /// A buffer no value stands for.
+  BindingAttr scratch(StringRef name, int64_t bytes, Access access);
+
+  /// The kernel called `name`, emitted by `emit` the first time it is used. The
+  /// name says everything the code depends on.
+  FailureOr<func::FuncOp> kernel(StringRef name,
+                                 function_ref<FailureOr<func::FuncOp>()> emit);
+
+  void dispatch(Operation *op, const KernelUse &use);
+
+private:
+  LogicalResult place(Operation *op);
+  TensorView newBuffer(Value value);
+  RowCount rowsOf(Value value);
+  std::string labelOf(Operation *op);
+  std::string uniqueName(StringRef base);
+  void addBarrierIfNeeded(ArrayRef<BindingAttr> bindings);
+
+  ModuleOp kernels;
+  StepLimits stepLimits;
+  ArrayRef<KernelProvider *> providers;
+
+  // State of the program being built.
+  ProgramOp program;
+  Value logits;
+  DenseMap<Value, TensorView> views;
+  llvm::StringMap<unsigned> names;
+  std::string section; ///< "layers.3", from the last weight that was used
+  /// Places read and written since the last barrier.
+  DenseSet<Attribute> reads, writes;
+};
+
+} // namespace mlir::dsv2::plan
+
+#endif // DSV2_LOWERING_PLAN_DISPATCHBUILDER_H
