@@ -1,0 +1,58 @@
+//===- FuseExpandedAttention.cpp - Expand keys inside of attention --------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/LatentContext.h"
+#include "passes/Passes.h"
+
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_FUSEEXPANDEDATTENTIONPASS
+#include "passes/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+namespace {
+
+/// attention(q, (head_project(gather.latent, uk), gather.key),
+///           head_project(gather.latent, uv))
+///   -> expanded_attention(q, uk, uv, cache)
+struct FuseExpansion final : OpRewritePattern<AttentionOp> {
+  FuseExpansion(MLIRContext *context, Pass::Statistic &numFused)
+      : OpRewritePattern(context), numFused(numFused) {}
+
+  LogicalResult matchAndRewrite(AttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    FailureOr<LatentContext> context = matchLatentContext(op, rewriter);
+    if (failed(context))
+      return failure();
+    CacheGatherOp gather = context->gather;
+    rewriter.replaceOpWithNewOp<ExpandedAttentionOp>(
+        op, op.getType(), op.getQNope(), op.getQRope(), context->keyWeight,
+        context->valueWeight, gather.getCache(), gather.getLayerAttr(),
+        op.getScaleAttr(), op.getBatch());
+    ++numFused;
+    return success();
+  }
+
+  Pass::Statistic &numFused;
+};
+
+struct FuseExpandedAttentionPass final
+    : dsv2::impl::FuseExpandedAttentionPassBase<FuseExpandedAttentionPass> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FuseExpansion>(&getContext(), numFused);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+
+} // namespace
