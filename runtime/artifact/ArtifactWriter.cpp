@@ -10,6 +10,9 @@
 #include "runtime/artifact/VerifyArtifact.h"
 #include "runtime/schema/artifact_generated.h"
 
+#include <cstring>
+#include <vector>
+
 using namespace dsv2;
 
 Result<ArtifactWriter> ArtifactWriter::create(const std::string &path) {
@@ -67,8 +70,15 @@ Status ArtifactWriter::finish(schema::ArtifactT &metadata) {
   flatbuffers::FlatBufferBuilder builder;
   schema::FinishArtifactBuffer(builder,
                                schema::Artifact::Pack(builder, &metadata));
+  // The builder does not align its memory; a mapped file does.
+  struct alignas(weightAlignment) Line {
+    std::byte bytes[weightAlignment];
+  };
+  std::vector<Line> aligned((builder.GetSize() + sizeof(Line) - 1) /
+                            sizeof(Line));
+  std::memcpy(aligned.data(), builder.GetBufferPointer(), builder.GetSize());
   std::span<const std::byte> bytes =
-      std::as_bytes(std::span(builder.GetBufferPointer(), builder.GetSize()));
+      std::as_bytes(std::span(aligned)).first(builder.GetSize());
   // Refused here rather than by every reader.
   DSV2_RETURN_IF_ERROR(verifyMetadata(bytes, file.position()));
 

@@ -10,6 +10,7 @@
 #include "runtime/artifact/VerifyArtifact.h"
 #include "runtime/schema/artifact_generated.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -60,6 +61,19 @@ private:
       return Status();
     return fail(where + " uses " + what + " " + std::to_string(value) +
                 ", expected less than " + std::to_string(count));
+  }
+
+  /// Names appear in messages, which are one line.
+  static Status checkName(const char *what, const flatbuffers::String &name) {
+    constexpr uint32_t longest = 1024;
+    bool printable = std::all_of(name.begin(), name.end(), [](uint8_t c) {
+      return c >= 0x20 && c != 0x7f;
+    });
+    if (printable && name.size() > 0 && name.size() <= longest)
+      return Status();
+    return fail(std::string("the name of ") + what + " has " +
+                std::to_string(name.size()) +
+                " bytes, expected 1 to 1024 printable ones");
   }
 
   Status verifyLimits();
@@ -154,12 +168,14 @@ Status MeaningVerifier::verifyCache() {
 Status MeaningVerifier::verifyKernels() {
   if (artifact.libraries()->size() == 0)
     return fail("there is no kernel library, expected at least one");
-  for (const schema::KernelLibrary *library : *artifact.libraries())
-    if (library->name()->size() == 0 || library->object()->size() == 0)
-      return fail("a kernel library has no name or no object");
+  for (const schema::KernelLibrary *library : *artifact.libraries()) {
+    DSV2_RETURN_IF_ERROR(checkName("a kernel library", *library->name()));
+    if (library->object()->size() == 0)
+      return fail("kernel library '" + library->name()->str() +
+                  "' has no object");
+  }
   for (const schema::Kernel *kernel : *artifact.kernels())
-    if (kernel->symbol()->size() == 0)
-      return fail("a kernel has an empty symbol");
+    DSV2_RETURN_IF_ERROR(checkName("a kernel", *kernel->symbol()));
   return Status();
 }
 
@@ -167,6 +183,7 @@ Status MeaningVerifier::verifyWeights() {
   const auto &weights = *artifact.weights();
   bool absent = weights.size() != 0 && weights[0]->offset() == 0;
   for (const schema::Weight *weight : weights) {
+    DSV2_RETURN_IF_ERROR(checkName("a weight", *weight->name()));
     std::string where = "weight '" + weight->name()->str() + "'";
     uint64_t offset = weight->offset(), bytes = weight->bytes();
     if (bytes == 0 || bytes > maxMemory)
@@ -202,6 +219,7 @@ Status MeaningVerifier::verifyPlan() {
   if (plan.programs()->size() == 0)
     return fail("the plan has no program, expected at least one");
   for (const schema::Program *program : *plan.programs()) {
+    DSV2_RETURN_IF_ERROR(checkName("a program", *program->name()));
     std::string name = "program '" + program->name()->str() + "'";
     DSV2_RETURN_IF_ERROR(checkRange((name + " max_query_tokens").c_str(),
                                     program->max_query_tokens(), 1, INT64_MAX));
