@@ -13,6 +13,8 @@
 
 #include "lowering/X86/RowEmitter.h"
 
+#include <functional>
+
 namespace mlir::dsv2::x86 {
 
 /// Output rows: `rowsPerToken` for each of up to `tokens` values of `dim`.
