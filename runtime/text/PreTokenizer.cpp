@@ -75,6 +75,12 @@ PreTokenizer::create(const std::vector<PreTokenizerStep> &steps) {
   PreTokenizer preTokenizer;
   for (size_t i = 0; i < steps.size(); ++i) {
     const PreTokenizerStep &step = steps[i];
+    if (step.kind > PreTokenizerKind::digitsGrouped ||
+        step.behavior > SplitBehavior::contiguous)
+      return Status(StatusCode::incompatible,
+                    "expected pre-tokenizer step " + std::to_string(i) +
+                        " to be of a known kind, but it is not; it may need a "
+                        "newer version");
     std::string pattern = step.pattern;
     if (step.kind == PreTokenizerKind::digitsIndividual)
       pattern = "[" + numericCharacters() + "]";

@@ -9,6 +9,7 @@
 #include "runtime/text/StreamingDecoder.h"
 #include "runtime/text/Utf8.h"
 
+#include <algorithm>
 #include <utility>
 
 using namespace dsv2;
@@ -54,6 +55,12 @@ Result<Tokenizer> Tokenizer::create(TokenizerModel model) {
   DSV2_RETURN_IF_ERROR(checkId("EOS", model.eosId, size, !model.addEos));
   for (int32_t id : model.stopIds)
     DSV2_RETURN_IF_ERROR(checkId("stop", id, size, /*optional=*/false));
+
+  if (model.chatFormat > ChatFormatKind::v3)
+    return Status(StatusCode::incompatible,
+                  "expected a known chat format, but found number " +
+                      std::to_string(static_cast<int>(model.chatFormat)) +
+                      "; it may need a newer version");
 
   Result<PreTokenizer> preTokenizer = PreTokenizer::create(model.preTokenizer);
   if (!preTokenizer.ok())

@@ -213,6 +213,11 @@ TEST(Tokenizer, CreateRefusesInconsistentModels) {
   model = smallModel();
   model.preTokenizer[0].pattern = "(";
   EXPECT_NE(createError(model).find("step 0"), std::string::npos);
+  model.preTokenizer[0].behavior = static_cast<SplitBehavior>(5);
+  EXPECT_NE(createError(model).find("known kind"), std::string::npos);
+  model.preTokenizer.clear();
+  model.chatFormat = static_cast<ChatFormatKind>(9);
+  EXPECT_NE(createError(model).find("number 9"), std::string::npos);
 }
 
 // A megabyte without a place to split must take seconds at most.
