@@ -175,7 +175,6 @@ void BytePairEncoder::mergeShort(std::vector<int32_t> &tokens,
 
 void BytePairEncoder::mergeLong(std::vector<int32_t> &tokens,
                                 size_t first) const {
-  // Pieces beyond 4 GiB would not fit in memory as symbols either.
   auto count = static_cast<uint32_t>(tokens.size() - first);
   std::vector<Symbol> symbols(count);
   for (uint32_t i = 0; i < count; ++i)

@@ -54,8 +54,9 @@ public:
   /// Checks that each merge joins two tokens into the token of their bytes.
   static Result<BytePairEncoder> create(const TokenizerModel &model);
 
-  /// Appends the tokens of `piece` to `ids`. Fails when the vocabulary has no
-  /// token for one of its bytes. Takes n log n steps for n bytes.
+  /// Appends the tokens of `piece`, below 4 GiB, to `ids`. Fails when the
+  /// vocabulary has no token for one of its bytes. Takes n log n steps for n
+  /// bytes.
   Status encode(std::string_view piece, std::vector<int32_t> &ids) const;
 
 private:

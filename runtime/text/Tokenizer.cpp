@@ -19,6 +19,9 @@ namespace {
 /// Ids index arrays; this is far above any vocabulary.
 constexpr int32_t maxTokenId = (1 << 22) - 1;
 
+/// Pieces are indexed with 32 bits; no model reads a text near this size.
+constexpr size_t maxTextBytes = size_t(1) << 30;
+
 Status checkId(const char *what, int32_t id, size_t size, bool optional) {
   if ((optional && id == -1) || (id >= 0 && static_cast<size_t>(id) < size))
     return {};
@@ -103,6 +106,11 @@ Status Tokenizer::encodeText(std::string_view text, RegexScratch &scratch,
 
 Result<std::vector<int32_t>>
 Tokenizer::encode(std::string_view text, const EncodeOptions &options) const {
+  if (text.size() > maxTextBytes)
+    return Status(StatusCode::exhausted,
+                  "expected a text of at most 1 GiB, but it has " +
+                      std::to_string(text.size()) +
+                      " bytes; tokenize it in parts");
   if (size_t at = findInvalidUtf8(text); at != std::string_view::npos)
     return Status(StatusCode::invalidArgument,
                   "expected UTF-8 text, but byte " + std::to_string(at) +

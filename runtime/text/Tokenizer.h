@@ -45,8 +45,9 @@ public:
   Result<std::vector<int32_t>> encode(std::string_view text,
                                       const EncodeOptions &options = {}) const;
 
-  /// The text of `ids`: well-formed UTF-8, in which U+FFFD stands for bytes
-  /// that form no character. Ids without a token give no text.
+  /// The text of `ids`, in which added tokens are as written: well-formed
+  /// UTF-8, in which U+FFFD stands for bytes that form no character. Ids
+  /// without a token give no text.
   std::string decode(std::span<const int32_t> ids,
                      bool skipSpecial = true) const;
 
