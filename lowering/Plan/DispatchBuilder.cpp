@@ -93,7 +93,7 @@ TensorView DispatchBuilder::newBuffer(Value value) {
   view.rows = rowsOf(value);
   view.shape.assign(type.getShape().begin(), type.getShape().end());
   if (type.getRank() > 0 && type.isDynamicDim(0))
-    view.shape[0] = stepLimits.maxOf(view.rows.dim) * view.rows.multiple;
+    view.shape[0] = programLimits.maxOf(view.rows.dim) * view.rows.multiple;
   view.strides = denseStrides(view.shape);
   if (value == logits) {
     view.kind = BindingKind::Logits;
@@ -283,6 +283,10 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
       function->getAttrOfType<IntegerAttr>("dsv2.max_query_tokens"),
       StringAttr());
   program.getBody().emplaceBlock();
+  programLimits = stepLimits;
+  if (std::optional<int64_t> queryTokens = program.getMaxQueryTokens())
+    programLimits.maxBatchTokens = std::min(
+        stepLimits.maxBatchTokens, stepLimits.maxSequences * *queryTokens);
   Block &body = function.getBody().front();
   auto result = cast<func::ReturnOp>(body.getTerminator());
   logits = result.getOperand(0);

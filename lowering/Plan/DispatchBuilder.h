@@ -58,6 +58,11 @@ public:
 
   /// The place of an operand, or of a result (a new buffer the first time).
   TensorView view(Value value);
+  /// Decides the place of a value before anything asks for it.
+  void setView(Value value, const TensorView &view) { views[value] = view; }
+  bool isPlaced(Value value) const { return views.contains(value); }
+  /// The most tokens of a step of this program.
+  int64_t programTokens() const { return programLimits.maxBatchTokens; }
   /// An array of the batch.
   BindingAttr batch(BatchField field);
   /// The plane of a layer.
@@ -89,6 +94,7 @@ private:
 
   // State of the program being built.
   ProgramOp program;
+  StepLimits programLimits; ///< what buffers are sized for
   Value logits;
   DenseMap<Value, TensorView> views;
   llvm::StringMap<unsigned> names;

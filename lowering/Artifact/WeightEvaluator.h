@@ -1,0 +1,58 @@
+//===- WeightEvaluator.h - The bytes of a weight ----------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Computes what a dsv2.weight stands for, a few rows at a time: its expression
+// is turned into a tree of row readers over the tensors of a checkpoint, and
+// the rows that come out are written in the format of its type.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_ARTIFACT_WEIGHTEVALUATOR_H
+#define DSV2_LOWERING_ARTIFACT_WEIGHTEVALUATOR_H
+
+#include "dialect/DSV2Dialect.h"
+#include "models/TensorSource.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <functional>
+#include <span>
+
+namespace mlir::dsv2 {
+
+/// A tensor in float32, read by rows: all leading dimensions flattened, a
+/// vector being one row. Readers are safe to use from several threads.
+class RowReader {
+public:
+  RowReader(ArrayRef<int64_t> shape) : shape(shape) {}
+  virtual ~RowReader() = default;
+
+  virtual ::dsv2::Status read(int64_t firstRow, int64_t rows,
+                              float *out) const = 0;
+
+  int64_t rowSize() const { return shape.empty() ? 1 : shape.back(); }
+  int64_t rowCount() const;
+
+  const SmallVector<int64_t> shape;
+};
+
+/// The reader of a weight's values, before any packing; emits a diagnostic when
+/// its expression has an operation that cannot be evaluated.
+FailureOr<std::shared_ptr<const RowReader>>
+makeRowReader(WeightOp weight, const ::dsv2::TensorSource &source);
+
+/// Bytes that a weight of this type takes in an artifact.
+uint64_t weightBytes(RankedTensorType type);
+
+/// Called with consecutive bytes of a weight.
+using ByteSink = std::function<::dsv2::Status(std::span<const std::byte>)>;
+
+/// Evaluates `weight` and gives its bytes to `sink`, in order, using
+/// `threads` threads.
+LogicalResult writeWeight(WeightOp weight, const ::dsv2::TensorSource &source,
+                          unsigned threads, const ByteSink &sink);
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_LOWERING_ARTIFACT_WEIGHTEVALUATOR_H

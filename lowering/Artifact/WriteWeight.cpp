@@ -1,0 +1,178 @@
+//===- WriteWeight.cpp - Weights in the formats of their types ------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/Artifact/WeightEvaluator.h"
+#include "lowering/X86/PackWeights.h"
+#include "runtime/base/NumberFormats.h"
+
+#include <atomic>
+#include <thread>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using ::dsv2::Status;
+using ::dsv2::StatusCode;
+
+namespace {
+
+/// How the rows of a weight become bytes.
+struct Layout {
+  enum class Kind { plain, panels } kind = Kind::plain;
+  x86::WeightFormat format = x86::WeightFormat::f32; ///< of panels
+  Type element;                                      ///< of plain rows
+  int64_t rows = 1; ///< of one matrix of a stack, or of everything when plain
+  int64_t matrices = 1;
+  int64_t depth = 1;
+
+  /// Rows that are written together.
+  int64_t unitRows() const { return kind == Kind::panels ? x86::panelRows : 1; }
+  int64_t unitsEach() const {
+    return kind == Kind::panels ? x86::panelCount(rows) : rows;
+  }
+  int64_t unitBytes() const {
+    return kind == Kind::panels ? x86::panelBytes(format, depth)
+                                : depth * element.getIntOrFloatBitWidth() / 8;
+  }
+  int64_t units() const { return unitsEach() * matrices; }
+};
+
+Layout layoutOf(RankedTensorType type) {
+  Layout layout;
+  layout.element = type.getElementType();
+  ArrayRef<int64_t> shape = type.getShape();
+  layout.depth = shape.empty() ? 1 : shape.back();
+  int64_t allRows = 1;
+  for (int64_t size : shape.drop_back(shape.empty() ? 0 : 1))
+    allRows *= size;
+  auto panels = dyn_cast_or_null<PanelsAttr>(type.getEncoding());
+  if (!panels) {
+    layout.rows = allRows;
+    return layout;
+  }
+  layout.kind = Layout::Kind::panels;
+  layout.rows = shape[shape.size() - 2];
+  layout.matrices = allRows / layout.rows;
+  layout.format = isa_and_nonnull<BlockInt8Attr>(panels.getFormat())
+                      ? x86::WeightFormat::int8
+                  : isa_and_nonnull<BlockInt4Attr>(panels.getFormat())
+                      ? x86::WeightFormat::int4
+                  : layout.element.isBF16() ? x86::WeightFormat::bf16
+                                            : x86::WeightFormat::f32;
+  return layout;
+}
+
+void writePlain(const float *values, int64_t count, Type element,
+                std::byte *out) {
+  if (element.isF32()) {
+    std::memcpy(out, values, count * sizeof(float));
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    uint16_t bits = element.isBF16() ? ::dsv2::floatToBf16(values[i])
+                                     : ::dsv2::floatToF16(values[i]);
+    std::memcpy(out + 2 * i, &bits, sizeof(bits));
+  }
+}
+
+/// Evaluates units [first, first + count) of one matrix into `out`.
+Status evaluateUnits(const RowReader &reader, const Layout &layout,
+                     int64_t matrix, int64_t first, int64_t count,
+                     std::byte *out) {
+  int64_t firstRow = first * layout.unitRows();
+  int64_t rows = std::min(count * layout.unitRows(), layout.rows - firstRow);
+  std::vector<float> values(rows * layout.depth);
+  DSV2_RETURN_IF_ERROR(
+      reader.read(matrix * layout.rows + firstRow, rows, values.data()));
+  if (layout.kind == Layout::Kind::plain) {
+    writePlain(values.data(), rows * layout.depth, layout.element, out);
+    return Status();
+  }
+  x86::packWeights(layout.format,
+                   {values.data(), rows, layout.depth, layout.depth}, out);
+  return Status();
+}
+
+/// A part of a matrix that one thread evaluates at a time.
+struct Piece {
+  int64_t matrix, first, count;
+};
+
+/// About this many values are evaluated at a time by one thread.
+constexpr int64_t kPieceValues = 1 << 21;
+
+std::vector<Piece> piecesOf(const Layout &layout) {
+  int64_t unitValues = layout.unitRows() * layout.depth;
+  int64_t step = std::max<int64_t>(1, kPieceValues / unitValues);
+  std::vector<Piece> pieces;
+  for (int64_t matrix = 0; matrix < layout.matrices; ++matrix)
+    for (int64_t first = 0; first < layout.unitsEach(); first += step)
+      pieces.push_back(
+          {matrix, first, std::min(step, layout.unitsEach() - first)});
+  return pieces;
+}
+
+/// Evaluates a run of pieces in parallel and gives them to `sink` in order.
+Status writePieces(const RowReader &reader, const Layout &layout,
+                   ArrayRef<Piece> pieces, unsigned threads,
+                   const ByteSink &sink) {
+  std::vector<std::vector<std::byte>> bytes(pieces.size());
+  std::vector<Status> statuses(pieces.size());
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
+      const Piece &piece = pieces[i];
+      bytes[i].resize(piece.count * layout.unitBytes());
+      statuses[i] = evaluateUnits(reader, layout, piece.matrix, piece.first,
+                                  piece.count, bytes[i].data());
+    }
+  };
+  std::vector<std::thread> workers;
+  for (unsigned i = 1; i < std::min<size_t>(threads, pieces.size()); ++i)
+    workers.emplace_back(work);
+  work();
+  for (std::thread &worker : workers)
+    worker.join();
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    DSV2_RETURN_IF_ERROR(statuses[i]);
+    DSV2_RETURN_IF_ERROR(sink(bytes[i]));
+  }
+  return Status();
+}
+
+} // namespace
+
+uint64_t mlir::dsv2::weightBytes(RankedTensorType type) {
+  Layout layout = layoutOf(type);
+  return layout.units() * layout.unitBytes();
+}
+
+LogicalResult mlir::dsv2::writeWeight(WeightOp weight,
+                                      const ::dsv2::TensorSource &source,
+                                      unsigned threads, const ByteSink &sink) {
+  Type element = weight.getWeightType().getElementType();
+  Layout layout = layoutOf(weight.getWeightType());
+  if (layout.kind == Layout::Kind::plain && !element.isF32() &&
+      !element.isBF16() && !element.isF16())
+    return weight.emitOpError("expects a type that can be stored, but found ")
+           << weight.getWeightType();
+  // The packer of a quantized weight quantizes, so read the values before.
+  FailureOr<std::shared_ptr<const RowReader>> reader =
+      makeRowReader(weight, source);
+  if (failed(reader))
+    return failure();
+
+  std::vector<Piece> pieces = piecesOf(layout);
+  ArrayRef<Piece> rest = pieces;
+  while (!rest.empty()) {
+    size_t count = std::min<size_t>(rest.size(), 4 * std::max(1u, threads));
+    Status status =
+        writePieces(**reader, layout, rest.take_front(count), threads, sink);
+    if (!status.ok())
+      return emitError(weight.getLoc()) << status.message();
+    rest = rest.drop_front(count);
+  }
+  return success();
+}

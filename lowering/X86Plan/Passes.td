@@ -1,0 +1,70 @@
+//===- Passes.td - Preparing model IR for x86-64 -----------*- tablegen -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_X86PLAN_PASSES_TD
+#define DSV2_LOWERING_X86PLAN_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def PackForX86Pass : Pass<"dsv2-pack-for-x86", "::mlir::func::FuncOp"> {
+  let summary = "Put weights and activations into the formats of x86 kernels";
+  let description = [{
+    Weights of matrix products are stored in panels of 32 rows: quantized ones as
+    they are, the router's in f32, all others in bf16. Activations that enter a
+    product are packed to the format that goes with its weight: i8 rows for
+    integer weights, bf16 rows for bf16.
+
+    Before:
+
+    ```mlir
+    %h = dsv2.rms_norm %x, %g eps 1.0e-6 : tensor<?x64xf32>, tensor<64xbf16> -> tensor<?x64xf32>
+    %y = dsv2.linear %h, %w : tensor<?x64xf32>, tensor<32x64xf32> -> tensor<?x32xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %0 = arith.extf %g : tensor<64xbf16> to tensor<64xf32>
+    %h = dsv2.rms_norm %x, %0 eps 1.0e-6 : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+    %1 = arith.truncf %w : tensor<32x64xf32> to tensor<32x64xbf16>
+    %2 = dsv2.pack_weight %1 : tensor<32x64xbf16> -> tensor<32x64xbf16, #dsv2.panels<32>>
+    %3 = dsv2.pack_rows %h : tensor<?x64xf32> -> tensor<?x64xbf16, #dsv2.rows<32>>
+    %y = dsv2.linear %3, %2 : tensor<?x64xbf16, #dsv2.rows<32>>, tensor<32x64xbf16, #dsv2.panels<32>> -> tensor<?x32xf32>
+    ```
+
+    Changes rounding: weights and activations are rounded to their formats.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
+def FoldRowPackingPass : Pass<"dsv2-fold-row-packing"> {
+  let summary = "Let an operation write its result packed";
+  let description = [{
+    `pack_rows` of a result that nothing else reads becomes the format of that
+    result, for operations whose kernels can write it.
+
+    Before:
+
+    ```mlir
+    %a = dsv2.swiglu %g, %u : tensor<?x64xf32> -> tensor<?x64xf32>
+    %p = dsv2.pack_rows %a : tensor<?x64xf32> -> tensor<?x64xbf16, #dsv2.rows<32>>
+    ```
+
+    After:
+
+    ```mlir
+    %p = dsv2.swiglu %g, %u : tensor<?x64xf32> -> tensor<?x64xbf16, #dsv2.rows<32>>
+    ```
+
+    Leaves the packing alone when the unpacked result has other uses. Does not
+    change rounding.
+  }];
+  let statistics = [
+    Statistic<"numFolded", "num-folded", "Number of packings folded">
+  ];
+}
+
+#endif // DSV2_LOWERING_X86PLAN_PASSES_TD

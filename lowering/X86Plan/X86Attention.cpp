@@ -1,0 +1,216 @@
+//===- X86Attention.cpp - The cache and attention on x86 kernels ----------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/X86/AttentionExpanded.h"
+#include "lowering/X86/AttentionLatent.h"
+#include "lowering/X86/RowRope.h"
+#include "lowering/X86Plan/X86Provider.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::x86;
+using plan::Access;
+using plan::BindingAttr;
+using plan::TensorView;
+
+/// Positions of a sequence that one workgroup attends to when a single token
+/// is to keep several threads busy.
+static constexpr int64_t kSplitTokens = 512;
+
+static CachePlane planeOf(LatentCacheType cache,
+                          const plan::StepLimits &limits) {
+  CachePlane plane;
+  plane.latent = cache.getLatent();
+  plane.rope = cache.getRope();
+  plane.pageSize = cache.getPage();
+  plane.pagesPerSequence = llvm::divideCeil(limits.maxContext, cache.getPage());
+  plane.rows = limits.maxSequences * plane.pagesPerSequence * plane.pageSize;
+  return plane;
+}
+
+/// A name part that says everything about the cache and the scale.
+static std::string nameOf(const CachePlane &plane, float scale) {
+  return (Twine(plane.latent) + "+" + Twine(plane.rope) + "_page" +
+          Twine(plane.pageSize) + "_scale" +
+          llvm::utohexstr(llvm::bit_cast<uint32_t>(scale)))
+      .str();
+}
+
+FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView kv = builder.view(op.getKv());
+  TensorView gamma = builder.view(op.getGamma());
+  if (!gamma.elementType.isF32() || kv.strides.back() != 1)
+    return false;
+  CacheAppendSpec spec;
+  spec.tokens = builder.limits().maxBatchTokens;
+  spec.latent = cache.getLatent();
+  spec.rope = cache.getRope();
+  spec.positions = builder.limits().maxContext;
+  spec.stride = kv.rowStride();
+  spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
+  spec.cacheRows = planeOf(cache, builder.limits()).rows;
+  spec.bf16Cache = cache.getElementType().isBF16();
+  std::string name =
+      ("latent_append_" + Twine(spec.bf16Cache ? "bf16" : "f32") + "_" +
+       Twine(spec.latent) + "+" + Twine(spec.rope) + "_stride" +
+       Twine(spec.stride) + "_eps" +
+       llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitCacheAppend(module, symbol, set, spec);
+                 },
+                 {kv.binding(Access::In), gamma.binding(Access::In),
+                  builder.batch(BatchField::Positions),
+                  builder.ropeTable(op.getRope(), spec.rope),
+                  builder.batch(BatchField::CacheRows),
+                  builder.cache(op.getLayer(), Access::Out)})))
+    return failure();
+  return true;
+}
+
+TensorView X86Provider::queryView(Value query, Builder &builder) {
+  LatentAttentionOp attention;
+  if (query.hasOneUse())
+    attention = dyn_cast<LatentAttentionOp>(*query.getUsers().begin());
+  if (!attention || builder.isPlaced(query) ||
+      !getElementTypeOrSelf(query.getType()).isBF16())
+    return builder.view(query);
+  TensorView rows;
+  rows.elementType = getElementTypeOrSelf(query.getType());
+  rows.rows = {plan::Dim::Tokens, 1};
+  auto latentType = cast<RankedTensorType>(attention.getQLatent().getType());
+  auto ropeType = cast<RankedTensorType>(attention.getQRope().getType());
+  int64_t heads = latentType.getDimSize(1), latent = latentType.getDimSize(2);
+  int64_t width = latent + ropeType.getDimSize(2);
+  int64_t tokens = builder.programTokens();
+  BindingAttr buffer = builder.scratch(
+      "query", tokens * heads * width * plan::elementBytes(rows.elementType),
+      Access::Out);
+  rows.symbol = buffer.getSymbol();
+  rows.strides = {heads * width, width, 1};
+  rows.shape = {tokens, heads, latent};
+  builder.setView(attention.getQLatent(), rows);
+  rows.shape.back() = width - latent;
+  rows.offset = latent * plan::elementBytes(rows.elementType);
+  builder.setView(attention.getQRope(), rows);
+  return builder.view(query);
+}
+
+FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
+                                             Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView query = builder.view(op.getQLatent());
+  TensorView output = builder.view(op.getResult());
+  std::optional<RowFormat> format =
+      rowFormat(cast<RankedTensorType>(op.getResult().getType()));
+  if (!cache.getElementType().isBF16() || !format ||
+      query.symbol != builder.view(op.getQRope()).symbol)
+    return false;
+
+  LatentAttentionSpec spec;
+  spec.tokens = builder.limits().maxBatchTokens;
+  spec.sequences = builder.limits().maxSequences;
+  spec.heads = query.shape[1];
+  spec.cache = planeOf(cache, builder.limits());
+  spec.scale = static_cast<float>(op.getScale().convertToDouble());
+  spec.splitTokens = kSplitTokens;
+  spec.maxContext = builder.limits().maxContext;
+  spec.format = *format;
+  std::string suffix = ("_" + Twine(spec.heads) + "x" +
+                        nameOf(spec.cache, spec.scale) + "_" + nameOf(*format))
+                           .str();
+  SmallVector<BindingAttr> bindings = {query.binding(Access::In),
+                                       builder.cache(op.getLayer(), Access::In),
+                                       builder.batch(BatchField::Positions),
+                                       builder.batch(BatchField::TokenSequence),
+                                       builder.batch(BatchField::PageTable)};
+
+  // Few tokens: also divide the context among threads. The bits are the same.
+  bool divide = builder.programTokens() < builder.limits().maxBatchTokens &&
+                spec.splits() > 1;
+  if (!divide) {
+    bindings.push_back(output.binding(Access::Out));
+    if (failed(use(
+            op, builder, "latent_attention" + suffix,
+            [&](ModuleOp module, StringRef symbol) {
+              return emitLatentAttention(module, symbol, set, spec);
+            },
+            bindings)))
+      return failure();
+    return true;
+  }
+  LatentAttentionSpec sized = spec;
+  sized.tokens = builder.programTokens();
+  BindingAttr partials = builder.scratch(
+      "partials", latentPartialElements(sized) * 4, Access::Out);
+  bindings.push_back(partials);
+  if (failed(use(
+          op, builder, "latent_splits" + suffix,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitLatentSplits(module, symbol, set, spec);
+          },
+          bindings)))
+    return failure();
+  auto read = BindingAttr::get(op.getContext(), Access::In, partials.getKind(),
+                               partials.getSymbol(), 0, 0);
+  if (failed(use(op, builder, "latent_combine" + suffix,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitLatentCombine(module, symbol, set, spec);
+                 },
+                 {read, builder.batch(BatchField::Positions),
+                  output.binding(Access::Out)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
+                                               Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView nope = builder.view(op.getQNope());
+  TensorView rope = builder.view(op.getQRope());
+  TensorView output = builder.view(op.getResult());
+  std::optional<WeightFormat> key = weightFormat(op.getWUk());
+  std::optional<WeightFormat> value = weightFormat(op.getWUv());
+  if (!cache.getElementType().isBF16() || key != WeightFormat::bf16 ||
+      value != WeightFormat::bf16 || !rope.elementType.isBF16() ||
+      !nope.elementType.isBF16() || !output.elementType.isF32())
+    return false;
+
+  ExpandedAttentionSpec spec;
+  spec.tokens = builder.limits().maxBatchTokens;
+  spec.sequences = builder.limits().maxSequences;
+  spec.maxQueries = builder.limits().maxBatchTokens;
+  spec.heads = nope.shape[1];
+  spec.nope = nope.shape[2];
+  spec.value = output.shape[2];
+  spec.cache = planeOf(cache, builder.limits());
+  spec.scale = static_cast<float>(op.getScale().convertToDouble());
+  int64_t nopeWidth = nope.encoding ? paddedDepth(spec.nope) : spec.nope;
+  spec.queryNope = {spec.heads * nopeWidth, nopeWidth};
+  spec.queryRope = {rope.strides[0], rope.strides[1]};
+  spec.format = RowFormat::f32;
+  std::string name =
+      ("expanded_attention_" + Twine(spec.heads) + "x" + Twine(spec.nope) +
+       "+" + Twine(spec.value) + "_" + nameOf(spec.cache, spec.scale) +
+       "_nope" + Twine(nopeWidth) + "_rope" + Twine(rope.strides[1]))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitExpandedAttention(module, symbol, set, spec);
+                 },
+                 {nope.binding(Access::In), rope.binding(Access::In),
+                  builder.cache(op.getLayer(), Access::In),
+                  builder.view(op.getWUk()).binding(Access::In),
+                  builder.view(op.getWUv()).binding(Access::In),
+                  builder.batch(BatchField::QueryOffsets),
+                  builder.batch(BatchField::ContextLengths),
+                  builder.batch(BatchField::PageTable),
+                  output.binding(Access::Out)})))
+    return failure();
+  return true;
+}

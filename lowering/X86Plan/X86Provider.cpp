@@ -1,0 +1,166 @@
+//===- X86Provider.cpp - Model operations on x86 kernels ------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/X86Plan/X86Provider.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::x86;
+
+std::optional<WeightFormat> x86::weightFormat(Value weight) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto panels = dyn_cast_or_null<PanelsAttr>(type.getEncoding());
+  if (!panels)
+    return std::nullopt;
+  if (isa_and_nonnull<BlockInt8Attr>(panels.getFormat()))
+    return WeightFormat::int8;
+  if (isa_and_nonnull<BlockInt4Attr>(panels.getFormat()))
+    return WeightFormat::int4;
+  return type.getElementType().isBF16() ? WeightFormat::bf16
+                                        : WeightFormat::f32;
+}
+
+std::optional<RowFormat> x86::rowFormat(RankedTensorType type) {
+  if (!isa_and_nonnull<RowsAttr>(type.getEncoding())) {
+    if (type.getElementType().isF32())
+      return RowFormat::f32;
+    return std::nullopt;
+  }
+  return type.getElementType().isBF16() ? RowFormat::bf16 : RowFormat::int8;
+}
+
+StringRef x86::nameOf(WeightFormat format) {
+  switch (format) {
+  case WeightFormat::f32:
+    return "f32";
+  case WeightFormat::bf16:
+    return "bf16";
+  case WeightFormat::int8:
+    return "int8";
+  case WeightFormat::int4:
+    return "int4";
+  }
+  llvm_unreachable("all formats are listed");
+}
+
+StringRef x86::nameOf(RowFormat format) {
+  switch (format) {
+  case RowFormat::f32:
+    return "f32";
+  case RowFormat::bf16:
+    return "bf16";
+  case RowFormat::int8:
+    return "int8";
+  }
+  llvm_unreachable("all formats are listed");
+}
+
+LogicalResult
+X86Provider::use(Operation *op, Builder &builder, const Twine &name,
+                 function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                 ArrayRef<plan::BindingAttr> bindings) {
+  std::string symbol = name.str();
+  FailureOr<func::FuncOp> kernel =
+      builder.kernel(symbol, [&]() -> FailureOr<func::FuncOp> {
+        KernelInfo info = emit(builder.kernelModule(), symbol);
+        workgroups[symbol] = info.workgroups;
+        return info.func;
+      });
+  if (failed(kernel))
+    return failure();
+  const Workgroups &groups = workgroups.find(symbol)->second;
+  plan::KernelUse kernelUse;
+  kernelUse.kernel = FlatSymbolRefAttr::get(*kernel);
+  kernelUse.workgroups = plan::WorkgroupsAttr::get(
+      op->getContext(), groups.count, static_cast<plan::Dim>(groups.dim),
+      groups.tile, groups.indirectBinding);
+  kernelUse.bindings.assign(bindings.begin(), bindings.end());
+  builder.dispatch(op, kernelUse);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Fusion of sums and gathers
+//===----------------------------------------------------------------------===//
+
+/// The operand of a sum whose kernel can add the other one: a product or a
+/// combination that nothing else reads. Null when there is none.
+static Operation *fusedProducer(arith::AddFOp add) {
+  for (Value operand : {add.getRhs(), add.getLhs()}) {
+    Operation *producer = operand.getDefiningOp();
+    if (!producer || !producer->hasOneUse())
+      continue;
+    if (auto linear = dyn_cast<LinearOp>(producer))
+      if (weightFormat(linear.getWeight()))
+        return producer;
+    if (isa<CombineExpertsOp>(producer))
+      return producer;
+  }
+  return nullptr;
+}
+
+bool X86Provider::isFusedIntoUser(Operation *op) {
+  if (op->getNumResults() != 1 || !op->hasOneUse())
+    return false;
+  Operation *user = *op->getUsers().begin();
+  if (isa<SelectRowsOp>(op))
+    return isa<RMSNormOp>(user);
+  auto add = dyn_cast<arith::AddFOp>(user);
+  return add && fusedProducer(add) == op;
+}
+
+FailureOr<bool> X86Provider::add(arith::AddFOp op, Builder &builder) {
+  if (!isa<RankedTensorType>(op.getType()))
+    return false;
+  if (Operation *producer = fusedProducer(op)) {
+    Value other =
+        op.getRhs().getDefiningOp() == producer ? op.getLhs() : op.getRhs();
+    if (auto product = dyn_cast<LinearOp>(producer))
+      return linear(product, op, op.getResult(), other, builder);
+    return combine(cast<CombineExpertsOp>(producer), op, op.getResult(), other,
+                   builder);
+  }
+  return false;
+}
+
+//===----------------------------------------------------------------------===//
+// Dispatch
+//===----------------------------------------------------------------------===//
+
+FailureOr<bool> X86Provider::dispatch(Operation *op, Builder &builder) {
+  return TypeSwitch<Operation *, FailureOr<bool>>(op)
+      .Case([&](LinearOp linearOp) {
+        return linear(linearOp, linearOp, linearOp.getResult(), Value(),
+                      builder);
+      })
+      .Case(
+          [&](HeadProjectOp project) { return headProject(project, builder); })
+      .Case([&](GroupedLinearOp product) {
+        return groupedLinear(product, builder);
+      })
+      .Case([&](EmbedOp embedOp) { return embed(embedOp, builder); })
+      .Case([&](RMSNormOp norm) { return rmsNorm(norm, builder); })
+      .Case([&](PackRowsOp pack) { return packRows(pack, builder); })
+      .Case([&](SwigluOp swigluOp) { return swiglu(swigluOp, builder); })
+      .Case([&](RopeOp ropeOp) { return rope(ropeOp, builder); })
+      .Case([&](arith::AddFOp sum) { return add(sum, builder); })
+      .Case([&](RouteOp routeOp) { return route(routeOp, builder); })
+      .Case([&](GroupTokensOp group) { return groupTokens(group, builder); })
+      .Case([&](CombineExpertsOp sum) {
+        return combine(sum, sum, sum.getResult(), Value(), builder);
+      })
+      .Case(
+          [&](LatentAppendOp append) { return latentAppend(append, builder); })
+      .Case([&](LatentAttentionOp attention) {
+        return latentAttention(attention, builder);
+      })
+      .Case([&](ExpandedAttentionOp attention) {
+        return expandedAttention(attention, builder);
+      })
+      .Default([](Operation *) { return false; });
+}

@@ -1,0 +1,76 @@
+//===- X86Provider.h - Model operations on x86 kernels ----------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Chooses an emitter of lowering/X86 for each operation of prepared model IR
+// (dsv2-pack-for-x86) and binds its operands. What has no fast kernel is left
+// to the generic provider.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_X86PLAN_X86PROVIDER_H
+#define DSV2_LOWERING_X86PLAN_X86PROVIDER_H
+
+#include "lowering/Plan/DispatchBuilder.h"
+#include "lowering/X86/Formats.h"
+#include "lowering/X86/Kernel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace mlir::dsv2::x86 {
+
+class X86Provider : public plan::KernelProvider {
+public:
+  X86Provider(const InstructionSet &set) : set(set) {}
+
+  FailureOr<bool> dispatch(Operation *op,
+                           plan::DispatchBuilder &builder) override;
+  bool isFusedIntoUser(Operation *op) override;
+
+private:
+  using Builder = plan::DispatchBuilder;
+
+  // X86Linear.cpp
+  FailureOr<bool> linear(LinearOp op, Operation *at, Value result,
+                         Value residual, Builder &builder);
+  FailureOr<bool> headProject(HeadProjectOp op, Builder &builder);
+  FailureOr<bool> groupedLinear(GroupedLinearOp op, Builder &builder);
+  // X86Rows.cpp
+  FailureOr<bool> embed(EmbedOp op, Builder &builder);
+  FailureOr<bool> rmsNorm(RMSNormOp op, Builder &builder);
+  FailureOr<bool> packRows(PackRowsOp op, Builder &builder);
+  FailureOr<bool> swiglu(SwigluOp op, Builder &builder);
+  FailureOr<bool> rope(RopeOp op, Builder &builder);
+  FailureOr<bool> add(arith::AddFOp op, Builder &builder);
+  // X86Experts.cpp
+  FailureOr<bool> route(RouteOp op, Builder &builder);
+  FailureOr<bool> groupTokens(GroupTokensOp op, Builder &builder);
+  FailureOr<bool> combine(CombineExpertsOp op, Operation *at, Value result,
+                          Value addend, Builder &builder);
+  // X86Attention.cpp
+  FailureOr<bool> latentAppend(LatentAppendOp op, Builder &builder);
+  FailureOr<bool> latentAttention(LatentAttentionOp op, Builder &builder);
+  FailureOr<bool> expandedAttention(ExpandedAttentionOp op, Builder &builder);
+  /// Where a query of latent attention is written: its part of a row that holds
+  /// both, since the kernel reads rows of the cache's layout.
+  plan::TensorView queryView(Value query, Builder &builder);
+
+  /// Emits the kernel called `name` unless it exists, and dispatches it.
+  LogicalResult use(Operation *op, Builder &builder, const Twine &name,
+                    function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                    ArrayRef<plan::BindingAttr> bindings);
+
+  const InstructionSet &set;
+  /// Workgroups of the kernels emitted so far.
+  llvm::StringMap<Workgroups> workgroups;
+};
+
+/// The format of a packed weight, and of activations.
+std::optional<WeightFormat> weightFormat(Value weight);
+std::optional<RowFormat> rowFormat(RankedTensorType type);
+StringRef nameOf(WeightFormat format);
+StringRef nameOf(RowFormat format);
+
+} // namespace mlir::dsv2::x86
+
+#endif // DSV2_LOWERING_X86PLAN_X86PROVIDER_H
