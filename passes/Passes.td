@@ -9,6 +9,22 @@
 
 include "mlir/Pass/PassBase.td"
 
+/// An option that gives a class of weights a number format.
+class DSV2_FormatOption<string cppName, string flag, string default,
+                        string what>
+    : Option<cppName, flag, "::mlir::dsv2::WeightFormat",
+             "::mlir::dsv2::WeightFormat::" # default, what, [{
+      ::llvm::cl::values(
+        clEnumValN(::mlir::dsv2::WeightFormat::Default, "default",
+                   "As `format` says"),
+        clEnumValN(::mlir::dsv2::WeightFormat::Keep, "keep",
+                   "The format it has"),
+        clEnumValN(::mlir::dsv2::WeightFormat::Int8, "int8",
+                   "8-bit integers in groups of 32"),
+        clEnumValN(::mlir::dsv2::WeightFormat::Int4, "int4",
+                   "4-bit integers in groups of 32"))
+    }]>;
+
 def SpecializePhasesPass : Pass<"dsv2-specialize-phases", "::mlir::ModuleOp"> {
   let summary = "Clone @forward for decoding and for prefill";
   let description = [{
@@ -161,6 +177,201 @@ def FuseRopeAppendPass : Pass<"dsv2-fuse-rope-append"> {
   }];
   let statistics = [
     Statistic<"numFused", "num-fused", "Number of appends fused">
+  ];
+}
+
+def FuseDownProjectionsPass : Pass<"dsv2-fuse-down-projections"> {
+  let summary = "Compute all projections of one input in one product";
+  let description = [{
+    For the query and the latent of a layer. Before:
+
+    ```mlir
+    %q = dsv2.linear %h, %w_q : tensor<?x2048xf32>, tensor<3072x2048xbf16> -> tensor<?x3072xf32>
+    %kv = dsv2.linear %h, %w_kv : tensor<?x2048xf32>, tensor<576x2048xbf16> -> tensor<?x576xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %w = tensor.concat dim(0) %w_q, %w_kv : (tensor<3072x2048xbf16>, tensor<576x2048xbf16>) -> tensor<3648x2048xbf16>
+    %y = dsv2.linear %h, %w : tensor<?x2048xf32>, tensor<3648x2048xbf16> -> tensor<?x3648xf32>
+    %q = tensor.extract_slice %y[0, 0] [%rows, 3072] [1, 1] : tensor<?x3648xf32> to tensor<?x3072xf32>
+    %kv = tensor.extract_slice %y[0, 3072] [%rows, 576] [1, 1] : tensor<?x3648xf32> to tensor<?x576xf32>
+    ```
+
+    Leaves alone routers, both halves of gated units (`dsv2-fuse-gate-up`),
+    weights with a number format or of another element type, and those that are
+    computed from the first product.
+
+    Does not change rounding.
+  }];
+  let statistics = [
+    Statistic<"numFused", "num-fused", "Number of fused products made">
+  ];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
+def FuseGateUpPass : Pass<"dsv2-fuse-gate-up"> {
+  let summary = "Compute gate and up in one product";
+  let description = [{
+    Before:
+
+    ```mlir
+    %g = dsv2.linear %h, %w_gate : tensor<?x2048xf32>, tensor<1408x2048xbf16> -> tensor<?x1408xf32>
+    %u = dsv2.linear %h, %w_up : tensor<?x2048xf32>, tensor<1408x2048xbf16> -> tensor<?x1408xf32>
+    %a = dsv2.swiglu %g, %u : tensor<?x1408xf32> -> tensor<?x1408xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %w = tensor.concat dim(0) %w_gate, %w_up : (tensor<1408x2048xbf16>, tensor<1408x2048xbf16>) -> tensor<2816x2048xbf16>
+    %y = dsv2.linear %h, %w : tensor<?x2048xf32>, tensor<2816x2048xbf16> -> tensor<?x2816xf32>
+    %g = tensor.extract_slice %y[0, 0] [%rows, 1408] [1, 1] : tensor<?x2816xf32> to tensor<?x1408xf32>
+    %u = tensor.extract_slice %y[0, 1408] [%rows, 1408] [1, 1] : tensor<?x2816xf32> to tensor<?x1408xf32>
+    %a = dsv2.swiglu %g, %u : tensor<?x1408xf32> -> tensor<?x1408xf32>
+    ```
+
+    The same for `dsv2.grouped_linear`, whose weights are concatenated along
+    dimension 1.
+
+    Leaves alone gate and up of different inputs, with other uses, or whose
+    weights have a number format or different types.
+
+    Does not change rounding.
+  }];
+  let statistics = [
+    Statistic<"numFused", "num-fused", "Number of gated units fused">
+  ];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
+def GroupExpertsPass : Pass<"dsv2-group-experts"> {
+  let summary = "Compute expert by expert instead of token by token";
+  let description = [{
+    Before:
+
+    ```mlir
+    %y = dsv2.experts %x, %weights, %experts, %gate, %up, %down
+        : tensor<?x64xf32>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<8x32x64xbf16>, tensor<8x32x64xbf16>, tensor<8x64x32xbf16> -> tensor<?x64xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %offsets, %active, %count, %slot_token, %token_slot = dsv2.group_tokens %experts
+        : tensor<?x2xi32> -> tensor<9xi32>, tensor<8xi32>, tensor<1xi32>, tensor<?xi32>, tensor<?x2xi32>
+    %g = dsv2.grouped_linear %x gather %slot_token : tensor<?xi32>, %gate by (%offsets, %active, %count)
+        : tensor<?x64xf32>, tensor<8x32x64xbf16>, tensor<9xi32>, tensor<8xi32>, tensor<1xi32> -> tensor<?x32xf32>
+    %u = dsv2.grouped_linear %x gather %slot_token : tensor<?xi32>, %up by (%offsets, %active, %count)
+        : tensor<?x64xf32>, tensor<8x32x64xbf16>, tensor<9xi32>, tensor<8xi32>, tensor<1xi32> -> tensor<?x32xf32>
+    %a = dsv2.swiglu %g, %u : tensor<?x32xf32> -> tensor<?x32xf32>
+    %d = dsv2.grouped_linear %a, %down by (%offsets, %active, %count)
+        : tensor<?x32xf32>, tensor<8x64x32xbf16>, tensor<9xi32>, tensor<8xi32>, tensor<1xi32> -> tensor<?x64xf32>
+    %y = dsv2.combine_experts %d, %weights, %token_slot
+        : tensor<?x64xf32>, tensor<?x2xf32>, tensor<?x2xi32> -> tensor<?x64xf32>
+    ```
+
+    Leaves alone experts whose number or width is not static.
+
+    Does not change rounding: a token's experts are summed in the same order.
+  }];
+  let statistics = [
+    Statistic<"numGrouped", "num-grouped", "Number of expert layers grouped">
+  ];
+}
+
+def QuantizeWeightsPass : Pass<"dsv2-quantize-weights"> {
+  let summary = "Quantize classes of weights to integers in groups of 32";
+  let description = [{
+    Before:
+
+    ```mlir
+    %y = dsv2.linear %h, %w : tensor<?x2048xf32>, tensor<3072x2048xbf16> -> tensor<?x3072xf32>
+    ```
+
+    After `dsv2-quantize-weights{attention=int4}`:
+
+    ```mlir
+    %q = dsv2.quantize %w : tensor<3072x2048xbf16> -> tensor<3072x2048xi4, #dsv2.block_int4<32>>
+    %y = dsv2.linear %h, %q : tensor<?x2048xf32>, tensor<3072x2048xi4, #dsv2.block_int4<32>> -> tensor<?x3072xf32>
+    ```
+
+    A class has its own option; `format` is for classes without. The classes are
+    found by what a product feeds: `experts` are selected by a route, `dense`
+    products are next to `dsv2.swiglu`, those of the `head` are returned, and the
+    remaining ones are `attention`. Up-projections of heads are small and stay
+    precise unless their option says otherwise; quantize them after
+    `dsv2-absorb-up-projections`. A weight in `block_fp8` is dequantized first.
+
+    Leaves alone routers, embeddings and norms, weights that are quantized
+    already, and those that depend on activations. Any width is allowed: the last
+    group of a row may be shorter.
+
+    Changes rounding: weights are rounded to their format.
+  }];
+  let options = [
+    DSV2_FormatOption<"format", "format", "Int8", "Classes without an option">,
+    DSV2_FormatOption<"attention", "attention", "Default",
+                      "Projections of queries, latents and results">,
+    DSV2_FormatOption<"dense", "dense", "Default",
+                      "Gated units for all tokens, shared experts among them">,
+    DSV2_FormatOption<"experts", "experts", "Default",
+                      "Gated units for selected tokens">,
+    DSV2_FormatOption<"head", "head", "Default", "Logits">,
+    DSV2_FormatOption<"upProjections", "up-projections", "Keep",
+                      "Maps between each head and the latent">
+  ];
+  let statistics = [
+    Statistic<"numQuantized", "num-quantized", "Number of weights quantized">
+  ];
+}
+
+def HoistWeightsPass : Pass<"dsv2-hoist-weights", "::mlir::ModuleOp"> {
+  let summary = "Move computations of weights alone out of functions";
+  let description = [{
+    Before:
+
+    ```mlir
+    dsv2.weight @layers.0.kv_b : tensor<4096x512xbf16> from "kv_b"
+    func.func @forward(%x: tensor<?x512xf32>) -> tensor<?x2048xf32> {
+      %w = dsv2.get_weight @layers.0.kv_b : tensor<4096x512xbf16>
+      %uk = tensor.extract_slice %w[0, 0] [2048, 512] [1, 1] : tensor<4096x512xbf16> to tensor<2048x512xbf16>
+      %k = dsv2.linear %x, %uk : tensor<?x512xf32>, tensor<2048x512xbf16> -> tensor<?x2048xf32>
+      return %k : tensor<?x2048xf32>
+    }
+    ```
+
+    After:
+
+    ```mlir
+    dsv2.weight @layers.0.kv_b : tensor<4096x512xbf16> from "kv_b"
+    dsv2.weight @layers.0.kv_b.0to2048 : tensor<2048x512xbf16> {
+      %w = dsv2.get_weight @layers.0.kv_b : tensor<4096x512xbf16>
+      %uk = tensor.extract_slice %w[0, 0] [2048, 512] [1, 1] : tensor<4096x512xbf16> to tensor<2048x512xbf16>
+      dsv2.yield %uk : tensor<2048x512xbf16>
+    }
+    func.func @forward(%x: tensor<?x512xf32>) -> tensor<?x2048xf32> {
+      %uk = dsv2.get_weight @layers.0.kv_b.0to2048 : tensor<2048x512xbf16>
+      %k = dsv2.linear %x, %uk : tensor<?x512xf32>, tensor<2048x512xbf16> -> tensor<?x2048xf32>
+      return %k : tensor<?x2048xf32>
+    }
+    ```
+
+    Equal computations become one weight, and weights that nothing uses any more
+    are removed. A computed weight is named after what it is computed from and
+    how: `a.b` and `a.c` concatenated are `a.b_c`; a slice adds its range, a
+    transposition `t`, a conversion the new format. A name location of the
+    computation (`loc("uk")`) takes the place of what it would add.
+
+    Leaves alone results that are not tensors of a static shape, and operations
+    with side effects.
+
+    Does not change rounding.
+  }];
+  let statistics = [
+    Statistic<"numHoisted", "num-hoisted", "Number of weights computed">,
+    Statistic<"numRemoved", "num-removed", "Number of unused weights removed">
   ];
 }
 

@@ -1,0 +1,131 @@
+//===- QuantizeWeights.cpp - Give classes of weights a format -------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/Passes.h"
+#include "passes/WeightClass.h"
+
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/WalkPatternRewriteDriver.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_QUANTIZEWEIGHTSPASS
+#include "passes/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+namespace {
+
+/// Elements that share a scale: what packed formats are made for.
+constexpr int64_t groupSize = 32;
+
+RankedTensorType quantizedType(RankedTensorType type, WeightFormat format) {
+  MLIRContext *context = type.getContext();
+  if (format == WeightFormat::Int8)
+    return RankedTensorType::get(type.getShape(), IntegerType::get(context, 8),
+                                 BlockInt8Attr::get(context, groupSize));
+  return RankedTensorType::get(type.getShape(), IntegerType::get(context, 4),
+                               BlockInt4Attr::get(context, groupSize));
+}
+
+/// product(x, w) -> product(x, quantize(w)), for each weight of `format`
+struct QuantizeOperands final : RewritePattern {
+  using FormatOf = std::function<WeightFormat(WeightClass)>;
+
+  QuantizeOperands(MLIRContext *context, FormatOf formatOf,
+                   Pass::Statistic &numQuantized)
+      : RewritePattern(MatchAnyOpTypeTag(), /*benefit=*/1, context),
+        formatOf(std::move(formatOf)), numQuantized(numQuantized) {}
+
+  LogicalResult matchAndRewrite(Operation *op,
+                                PatternRewriter &rewriter) const override {
+    bool changed = false;
+    for (OpOperand &operand : op->getOpOperands()) {
+      FailureOr<WeightFormat> format = chooseFormat(operand, rewriter);
+      if (failed(format))
+        continue;
+      Value weight = operand.get();
+      auto type = cast<RankedTensorType>(weight.getType());
+      if (type.getEncoding()) {
+        type = RankedTensorType::get(type.getShape(), rewriter.getF32Type());
+        weight = DequantizeOp::create(rewriter, weight.getLoc(), type, weight);
+      }
+      weight = QuantizeOp::create(rewriter, weight.getLoc(),
+                                  quantizedType(type, *format), weight);
+      rewriter.modifyOpInPlace(op, [&] { operand.set(weight); });
+      ++numQuantized;
+      changed = true;
+    }
+    return success(changed);
+  }
+
+private:
+  /// The format `operand` is to be quantized to.
+  FailureOr<WeightFormat> chooseFormat(OpOperand &operand,
+                                       PatternRewriter &rewriter) const {
+    Operation *op = operand.getOwner();
+    std::optional<WeightClass> weightClass = classifyWeight(operand);
+    if (!weightClass)
+      return rewriter.notifyMatchFailure(op, "is no matrix of weights");
+    if (weightClass == WeightClass::Router)
+      return rewriter.notifyMatchFailure(op, "routers stay precise");
+    WeightFormat format = formatOf(*weightClass);
+    if (format == WeightFormat::Keep)
+      return rewriter.notifyMatchFailure(op, "this class keeps its format");
+    auto type = cast<RankedTensorType>(operand.get().getType());
+    if (type.getEncoding() && !isa<BlockFp8Attr>(type.getEncoding()))
+      return rewriter.notifyMatchFailure(op, "the weight is quantized already");
+    if (!isComputedFromWeights(operand.get()))
+      return rewriter.notifyMatchFailure(op,
+                                         "the weight depends on activations");
+    return format;
+  }
+
+  FormatOf formatOf;
+  Pass::Statistic &numQuantized;
+};
+
+struct QuantizeWeightsPass final
+    : dsv2::impl::QuantizeWeightsPassBase<QuantizeWeightsPass> {
+  using Base::Base;
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<QuantizeOperands>(
+        &getContext(), [this](WeightClass c) { return formatOf(c); },
+        numQuantized);
+    walkAndApplyPatterns(getOperation(), std::move(patterns));
+  }
+
+private:
+  WeightFormat formatOf(WeightClass weightClass) {
+    WeightFormat own = ownFormatOf(weightClass);
+    if (own != WeightFormat::Default)
+      return own;
+    return format == WeightFormat::Default ? WeightFormat::Keep : format;
+  }
+
+  WeightFormat ownFormatOf(WeightClass weightClass) {
+    switch (weightClass) {
+    case WeightClass::Attention:
+      return attention;
+    case WeightClass::UpProjections:
+      return upProjections;
+    case WeightClass::Dense:
+      return dense;
+    case WeightClass::Experts:
+      return experts;
+    case WeightClass::Head:
+      return head;
+    case WeightClass::Router:
+      return WeightFormat::Keep;
+    }
+    llvm_unreachable("unknown class of weights");
+  }
+};
+
+} // namespace

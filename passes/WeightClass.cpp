@@ -1,0 +1,81 @@
+//===- WeightClass.cpp - What a weight is used for ------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/WeightClass.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+/// Whether `predicate` holds for a user of `value` or, where a user only moves
+/// elements, for one of its users.
+static bool anyUser(Value value, llvm::function_ref<bool(Operation *)> holds) {
+  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+    if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp,
+            tensor::CollapseShapeOp, PackRowsOp>(user))
+      return anyUser(user->getResult(0), holds);
+    return holds(user);
+  });
+}
+
+static WeightClass classify(LinearOp op) {
+  Operation *producer = op.getInput().getDefiningOp();
+  while (auto pack = dyn_cast_or_null<PackRowsOp>(producer))
+    producer = pack.getInput().getDefiningOp();
+  if (isa_and_nonnull<SwigluOp>(producer) ||
+      anyUser(op.getResult(), llvm::IsaPred<SwigluOp>))
+    return WeightClass::Dense;
+  if (anyUser(op.getResult(), llvm::IsaPred<RouteOp>))
+    return WeightClass::Router;
+  if (anyUser(op.getResult(), [](Operation *user) {
+        return user->hasTrait<mlir::OpTrait::ReturnLike>();
+      }))
+    return WeightClass::Head;
+  return WeightClass::Attention;
+}
+
+std::optional<WeightClass> dsv2::classifyWeight(OpOperand &operand) {
+  using Class = std::optional<WeightClass>;
+  return llvm::TypeSwitch<Operation *, Class>(operand.getOwner())
+      .Case([&](LinearOp op) -> Class {
+        if (&operand != &op.getWeightMutable())
+          return std::nullopt;
+        return classify(op);
+      })
+      .Case([&](GroupedLinearOp op) -> Class {
+        if (&operand != &op.getWeightMutable())
+          return std::nullopt;
+        return WeightClass::Experts;
+      })
+      .Case([&](ExpertsOp op) -> Class {
+        if (&operand != &op.getGateMutable() &&
+            &operand != &op.getUpMutable() && &operand != &op.getDownMutable())
+          return std::nullopt;
+        return WeightClass::Experts;
+      })
+      .Case([&](HeadProjectOp op) -> Class {
+        if (&operand != &op.getWeightMutable())
+          return std::nullopt;
+        return WeightClass::UpProjections;
+      })
+      .Case([&](ExpandedAttentionOp op) -> Class {
+        if (&operand != &op.getWUkMutable() && &operand != &op.getWUvMutable())
+          return std::nullopt;
+        return WeightClass::UpProjections;
+      })
+      .Default(Class());
+}
+
+bool dsv2::isComputedFromWeights(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !isMemoryEffectFree(op))
+    return false;
+  return isa<GetWeightOp>(op) ||
+         llvm::all_of(op->getOperands(), isComputedFromWeights);
+}

@@ -1,0 +1,109 @@
+//===- WeightName.cpp - Names of computed weights -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "passes/WeightName.h"
+
+#include "dialect/DSV2Dialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+/// The ranges of `slice` in the dimensions it does not take whole, as `0to128`.
+static std::string describe(tensor::ExtractSliceOp slice) {
+  std::string text;
+  for (auto [offset, size, source] :
+       llvm::zip_equal(slice.getStaticOffsets(), slice.getStaticSizes(),
+                       slice.getSourceType().getShape())) {
+    if (size == source)
+      continue;
+    if (ShapedType::isDynamic(offset) || ShapedType::isDynamic(size))
+      return "slice";
+    if (!text.empty())
+      text += "_";
+    text += (Twine(offset) + "to" + Twine(offset + size)).str();
+  }
+  return text;
+}
+
+static std::string describeFormat(RankedTensorType type) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (isa_and_nonnull<BlockInt8Attr, BlockInt4Attr>(type.getEncoding()))
+    stream << "int" << type.getElementTypeBitWidth();
+  else
+    stream << type.getElementType();
+  return text;
+}
+
+/// What `op` does to a weight, in a word; empty if it only changes the shape.
+static std::string describe(Operation *op) {
+  if (auto loc = dyn_cast<NameLoc>(op->getLoc())) {
+    std::string text = loc.getName().str();
+    for (char &c : text)
+      if (!llvm::isAlnum(c) && c != '_' && c != '.')
+        c = '_';
+    return text;
+  }
+  return llvm::TypeSwitch<Operation *, std::string>(op)
+      .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+          [](Operation *) { return ""; })
+      .Case([](tensor::ExtractSliceOp slice) { return describe(slice); })
+      .Case([](linalg::TransposeOp) { return "t"; })
+      .Case<QuantizeOp, DequantizeOp>(
+          [](auto format) { return describeFormat(format.getType()); })
+      .Case([](PackWeightOp) { return "packed"; })
+      .Default([](Operation *other) {
+        return other->getName().stripDialect().str();
+      });
+}
+
+static std::string join(StringRef prefix, StringRef last) {
+  if (prefix.empty() || last.empty())
+    return (prefix + last).str();
+  return (prefix + "." + last).str();
+}
+
+/// `a.b` and `a.c` as `a.b_c`.
+static std::string nameConcat(tensor::ConcatOp concat) {
+  SmallVector<std::string> names;
+  for (Value input : concat.getInputs())
+    names.push_back(nameComputedWeight(input));
+  auto split = [](StringRef name) -> std::pair<StringRef, StringRef> {
+    size_t dot = name.rfind('.');
+    if (dot == StringRef::npos)
+      return {"", name};
+    return {name.take_front(dot), name.drop_front(dot + 1)};
+  };
+  StringRef prefix = split(names.front()).first;
+  bool isShared = llvm::all_of(
+      names, [&](StringRef name) { return split(name).first == prefix; });
+  if (isa<NameLoc>(concat.getLoc()))
+    return join(isShared ? prefix : names.front(), describe(concat));
+  if (!isShared)
+    return llvm::join(names, "_");
+  SmallVector<StringRef> parts;
+  for (StringRef name : names)
+    parts.push_back(split(name).second);
+  return join(prefix, llvm::join(parts, "_"));
+}
+
+std::string dsv2::nameComputedWeight(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    return "";
+  if (auto weight = dyn_cast<GetWeightOp>(op))
+    return weight.getWeight().str();
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op))
+    return nameConcat(concat);
+  for (Value operand : op->getOperands())
+    if (std::string name = nameComputedWeight(operand); !name.empty())
+      return join(name, describe(op));
+  return "";
+}
