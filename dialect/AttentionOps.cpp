@@ -105,12 +105,15 @@ LogicalResult ExpandedAttentionOp::verify() {
     if (failed(
             expectSize(*this, "the number of heads", dimOf(value, dim), heads)))
       return failure();
-  if (failed(expectSize(*this, "dimension 1 of w_uk", dimOf(getWUk(), 1),
-                        dimOf(getQNope(), 2))) ||
+  bool isTransposed = isa_and_nonnull<PanelsAttr>(
+      cast<RankedTensorType>(getWUk().getType()).getEncoding());
+  unsigned nopeDim = isTransposed ? 2 : 1, latentDim = isTransposed ? 1 : 2;
+  if (failed(expectSize(*this, "the key width of w_uk",
+                        dimOf(getWUk(), nopeDim), dimOf(getQNope(), 2))) ||
+      failed(expectSize(*this, "the latent width of w_uk",
+                        dimOf(getWUk(), latentDim), cache.getLatent())) ||
       failed(expectSize(*this, "dimension 1 of w_uv", dimOf(getWUv(), 1),
                         dimOf(getResult(), 2))) ||
-      failed(expectSize(*this, "dimension 2 of w_uk", dimOf(getWUk(), 2),
-                        cache.getLatent())) ||
       failed(expectSize(*this, "dimension 2 of w_uv", dimOf(getWUv(), 2),
                         cache.getLatent()))) // (C3)
     return failure();

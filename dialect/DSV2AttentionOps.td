@@ -185,7 +185,8 @@ def DSV2_ExpandedAttentionOp : DSV2_Op<"expanded_attention", [Pure]> {
     - (C1) `layer` is less than the cache's number of layers.
     - (C2) Heads agree.
     - (C3) `w_uk` is [heads, width of q_nope, latent], `w_uv` [heads, width of the
-      result, latent].
+      result, latent]. In panels, `w_uk` is transposed: that is the matrix which
+      absorbs queries in the latent form, and both forms share it.
     - (C4) `q_rope` is as wide as the cache's key.
 
     Example:

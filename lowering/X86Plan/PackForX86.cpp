@@ -6,6 +6,8 @@
 
 #include "lowering/X86Plan/Passes.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace mlir::dsv2 {
@@ -59,6 +61,19 @@ public:
         b, weight.getLoc(),
         RankedTensorType::get(type.getShape(), type.getElementType(), encoding),
         weight);
+  }
+
+  /// Each matrix of the stack transposed.
+  Value transposed(Value weight) {
+    auto type = cast<RankedTensorType>(weight.getType());
+    ArrayRef<int64_t> shape = type.getShape();
+    Location loc = weight.getLoc();
+    Value init = tensor::EmptyOp::create(
+        b, loc, ArrayRef<int64_t>{shape[0], shape[2], shape[1]},
+        type.getElementType());
+    return linalg::TransposeOp::create(b, loc, weight, init,
+                                       ArrayRef<int64_t>{0, 2, 1})
+        ->getResult(0);
   }
 
   /// The input in the rows that go with `weight`.
@@ -127,7 +142,8 @@ void packExpandedAttention(ExpandedAttentionOp op) {
   Packer packer(op);
   roundQuery(op.getQNopeMutable());
   roundQuery(op.getQRopeMutable());
-  op.getWUkMutable().assign(packer.panels(op.getWUk(), packer.bf16()));
+  op.getWUkMutable().assign(
+      packer.panels(packer.transposed(op.getWUk()), packer.bf16()));
   op.getWUvMutable().assign(packer.panels(op.getWUv(), packer.bf16()));
 }
 

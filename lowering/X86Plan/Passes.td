@@ -37,7 +37,9 @@ def PackForX86Pass : Pass<"dsv2-pack-for-x86", "::mlir::func::FuncOp"> {
 
     Changes rounding: weights and activations are rounded to their formats.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def FoldRowPackingPass : Pass<"dsv2-fold-row-packing"> {

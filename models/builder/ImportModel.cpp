@@ -37,8 +37,8 @@ Result<ModelSource> mlir::dsv2::openModelSource(const std::string &name) {
 }
 
 OwningOpRef<ModuleOp> mlir::dsv2::importModel(MLIRContext *context,
-                                        const ModelSource &source,
-                                        bool f32Cache) {
+                                              const ModelSource &source,
+                                              bool f32Cache) {
   BuilderOptions options;
   options.source = source.name;
   options.f32Cache = f32Cache;

@@ -214,6 +214,10 @@ Value ModelBuilder::attention(int64_t layer, Value hidden) {
   Value up = weight(symbol + "kv_b", name + "kv_b_proj.weight",
                     {heads * (nope + valueDim), latent});
   auto upType = cast<RankedTensorType>(up.getType());
+  if (upType.getEncoding()) { // heads do not fall on blocks of scales
+    upType = activation(upType.getShape());
+    up = DequantizeOp::create(b, upType, up);
+  }
   SmallVector<ReassociationIndices> groups = {{0, 1}, {2}};
   Value byHead = tensor::ExpandShapeOp::create(
       b, upType.clone({heads, nope + valueDim, latent}), up, groups);
@@ -357,8 +361,8 @@ OwningOpRef<ModuleOp> ModelBuilder::build() {
 }
 
 OwningOpRef<ModuleOp> mlir::dsv2::buildModel(MLIRContext *context,
-                                       const Config &config,
-                                       const BuilderOptions &options) {
+                                             const Config &config,
+                                             const BuilderOptions &options) {
   context->loadDialect<DSV2Dialect, arith::ArithDialect, func::FuncDialect,
                        tensor::TensorDialect>();
   return ModelBuilder(context, config, options).build();
