@@ -223,8 +223,7 @@ void FlashAttention::store(const Queries &queries, Value out) {
 
 int64_t ExpandedAttentionSpec::queryBlock() const {
   int64_t tokens = cache.blockTokens(), depth = paddedDepth(nope);
-  int64_t fixed = depth * roundUp(cache.latent, 32) * 2 // W_UK
-                  + (cache.latent + cache.rope + depth) * tokens * 2 +
+  int64_t fixed = (cache.latent + cache.rope + depth) * tokens * 2 +
                   tokens * roundUp(value, 32) * 2 + rowBlock * tokens * 6;
   int64_t row = roundUp(value, 32) * 4 + 8;
   int64_t fitting = (scratchBytes - fixed) / row / rowBlock * rowBlock;

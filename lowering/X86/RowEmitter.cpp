@@ -130,10 +130,6 @@ Value RowEmitter::addLanes(Value a, Value b) {
   return arith::AddIOp::create(*this, a, b);
 }
 
-Value RowEmitter::maxIndex(Value a, Value b) {
-  return arith::MaxSIOp::create(*this, a, b);
-}
-
 Value RowEmitter::sqrt(Value x) { return math::SqrtOp::create(*this, x); }
 
 Value RowEmitter::roundEven(Value x) {

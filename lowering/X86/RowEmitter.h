@@ -51,7 +51,6 @@ public:
   Value laneIds();
   Value broadcastInt(Value i32);
   Value addLanes(Value a, Value b); ///< of i32
-  Value maxIndex(Value a, Value b);
   Value sqrt(Value x);
   Value roundEven(Value x);
   /// For softmax: 2^x within 4e-6 for x <= 0; x below -126 counts as -126.
