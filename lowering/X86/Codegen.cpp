@@ -59,7 +59,7 @@ void loadDialects(const OpPassManager &pm, MLIRContext &context) {
 LogicalResult compile(Partition &part, const InstructionSet &set,
                       const CodegenOptions &options) {
   PassManager pm(part.module->getContext());
-  buildLowerToLLVMPipeline(pm, options.approximateMath);
+  buildLowerToLLVMPipeline(pm, set, options.approximateMath);
   if (failed(pm.run(*part.module)) || failed(addExportedWrappers(*part.module)))
     return failure();
   FailureOr<ObjectFile> object = emitObject(*part.module, set, options.dump);
@@ -93,7 +93,7 @@ FailureOr<KernelLibrary> compileKernels(ModuleOp kernels,
   MLIRContext &context = *kernels.getContext();
   prepareObjectEmission(context);
   OpPassManager pipeline(ModuleOp::getOperationName());
-  buildLowerToLLVMPipeline(pipeline, options.approximateMath);
+  buildLowerToLLVMPipeline(pipeline, set, options.approximateMath);
   loadDialects(pipeline, context);
 
   std::vector<Partition> parts = partition(kernels, options.partitions);

@@ -39,8 +39,9 @@ FailureOr<std::vector<char>>
 linkSharedObject(llvm::ArrayRef<llvm::StringRef> objects,
                  llvm::StringRef linker, std::string &error);
 
-/// The functions an ELF object defines and their sizes in bytes. On failure
-/// `error` holds one line for the user.
+/// The functions an ELF object defines and their sizes in bytes. Fails when it
+/// needs a function that is in neither libc nor libm; then `error` holds one
+/// line for the user.
 FailureOr<std::vector<std::pair<std::string, uint64_t>>>
 functionSizes(llvm::StringRef object, std::string &error);
 

@@ -25,6 +25,24 @@ std::string firstLine(llvm::StringRef path) {
   return line.empty() ? "no message" : line.str();
 }
 
+/// Whether a kernel may call `name`: memory and mathematics, for which libc and
+/// libm stand. LLVM also knows support functions that nobody may provide.
+bool isStandardFunction(llvm::StringRef name) {
+  static constexpr llvm::StringLiteral memory[] = {
+      "aligned_alloc", "free", "malloc", "memcpy", "memmove", "memset"};
+  static constexpr llvm::StringLiteral mathematics[] = {
+      "acos",  "acosh", "asin",  "asinh", "atan",      "atan2", "atanh",
+      "cbrt",  "ceil",  "cos",   "cosh",  "erf",       "erfc",  "exp",
+      "exp2",  "expm1", "floor", "fma",   "fmod",      "log",   "log10",
+      "log1p", "log2",  "pow",   "round", "roundeven", "sin",   "sinh",
+      "sqrt",  "tan",   "tanh",  "trunc"};
+  if (llvm::is_contained(memory, name))
+    return true;
+  llvm::StringRef base = name;
+  return llvm::is_contained(mathematics, name) ||
+         (base.consume_back("f") && llvm::is_contained(mathematics, base));
+}
+
 } // namespace
 
 FailureOr<std::vector<char>>
@@ -36,8 +54,7 @@ linkSharedObject(llvm::ArrayRef<llvm::StringRef> objects,
     error = "expected to create a temporary folder, found: " + code.message();
     return failure();
   }
-  auto cleanup =
-      llvm::make_scope_exit([&] { llvm::sys::fs::remove_directories(folder); });
+  llvm::scope_exit cleanup([&] { llvm::sys::fs::remove_directories(folder); });
   auto pathOf = [&](const llvm::Twine &name) {
     llvm::SmallString<128> path = folder;
     llvm::sys::path::append(path, name);
@@ -99,12 +116,21 @@ functionSizes(llvm::StringRef object, std::string &error) {
   std::vector<std::pair<std::string, uint64_t>> sizes;
   for (llvm::object::ELFSymbolRef symbol :
        llvm::cast<llvm::object::ELFObjectFileBase>(file->get())->symbols()) {
-    if (symbol.getELFType() != llvm::ELF::STT_FUNC || symbol.getSize() == 0)
-      continue;
     auto name = symbol.getName();
     if (!name)
       return describe(name.takeError());
-    sizes.emplace_back(name->str(), symbol.getSize());
+    auto flags = symbol.getFlags();
+    if (!flags)
+      return describe(flags.takeError());
+    if ((*flags & llvm::object::SymbolRef::SF_Undefined) && !name->empty() &&
+        !isStandardFunction(*name)) {
+      error =
+          "expected kernels that call only libc and libm, found a call of '" +
+          name->str() + "'";
+      return failure();
+    }
+    if (symbol.getELFType() == llvm::ELF::STT_FUNC && symbol.getSize() != 0)
+      sizes.emplace_back(name->str(), symbol.getSize());
   }
   return sizes;
 }

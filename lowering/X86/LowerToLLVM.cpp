@@ -8,6 +8,7 @@
 #include "lowering/X86/Kernel.h"
 
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -44,11 +45,18 @@ struct ApproximateMath final
 
 } // namespace
 
-void buildLowerToLLVMPipeline(OpPassManager &pm, bool approximateMath) {
+void buildLowerToLLVMPipeline(OpPassManager &pm, const InstructionSet &set,
+                              bool approximateMath) {
   OpPassManager &funcs = pm.nest<func::FuncOp>();
   funcs.addPass(createConvertLinalgToLoopsPass());
   if (approximateMath)
     funcs.addPass(std::make_unique<ApproximateMath>());
+  if (!set.hasBf16Dot) {
+    // LLVM would call a library function to round to bf16.
+    arith::ArithExpandOpsPassOptions expandOptions;
+    expandOptions.includeBf16 = true;
+    funcs.addPass(arith::createArithExpandOpsPass(expandOptions));
+  }
   funcs.addPass(createConvertVectorToSCFPass(
       VectorTransferToSCFOptions().enableFullUnroll()));
   funcs.addPass(createCanonicalizerPass());

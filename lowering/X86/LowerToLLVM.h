@@ -7,6 +7,8 @@
 #ifndef DSV2_LOWERING_X86_LOWERTOLLVM_H
 #define DSV2_LOWERING_X86_LOWERTOLLVM_H
 
+#include "lowering/X86/Target.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
 
@@ -14,7 +16,8 @@ namespace mlir::dsv2::x86 {
 
 /// Adds the passes that take kernels to the LLVM dialect, where memrefs with
 /// static shapes are bare pointers.
-void buildLowerToLLVMPipeline(OpPassManager &pm, bool approximateMath);
+void buildLowerToLLVMPipeline(OpPassManager &pm, const InstructionSet &set,
+                              bool approximateMath);
 
 /// Makes every lowered kernel private and always inlined, and adds the function
 /// with the C signature of Kernel.h that takes its symbol and calls it.

@@ -311,6 +311,10 @@ Value VectorEmitter::roundToI32(Value f32) {
   return arith::FPToSIOp::create(*this, type, rounded);
 }
 
+Value VectorEmitter::mulInt(Value i32, int32_t factor) {
+  return arith::MulIOp::create(*this, i32, splatIntLike(i32, factor));
+}
+
 Value VectorEmitter::bitcast(Value value, Type element) {
   auto type = dyn_cast<VectorType>(value.getType());
   if (!type)

@@ -112,6 +112,7 @@ public:
   // ---- Vectors of integers -------------------------------------------------
   Value toF32(Value i32);      ///< exact below 2^24
   Value roundToI32(Value f32); ///< nearest even; |x| < 2^31
+  Value mulInt(Value i32, int32_t factor);
   Value bitcast(Value vector, Type element);
 
   // ---- Narrow formats ------------------------------------------------------
@@ -123,6 +124,12 @@ public:
   /// The 32 bits of consecutive narrow elements at `indices` of a memref of
   /// bf16 or i8.
   Value loadBits(Value memref, ValueRange indices);
+
+  /// lanes() f16 in a vector of bytes, widened.
+  Value halvesToF32(Value bytes);
+  /// The low (high) four bits of each byte.
+  Value lowNibbles(Value bytes);
+  Value highNibbles(Value bytes);
 
   // ---- Dot products --------------------------------------------------------
   /// acc[i] += a[2i] * b[2i] + a[2i+1] * b[2i+1], accumulated in float32.

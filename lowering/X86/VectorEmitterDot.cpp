@@ -77,6 +77,20 @@ Value VectorEmitter::loadBits(Value memref, ValueRange indices) {
   return vector::ExtractOp::create(*this, wide, ArrayRef<int64_t>{0});
 }
 
+Value VectorEmitter::halvesToF32(Value bytes) {
+  return arith::ExtFOp::create(*this, f32Vector(),
+                               bitcast(bytes, getF16Type()));
+}
+
+Value VectorEmitter::lowNibbles(Value bytes) {
+  return andMask(*this, bytes, 15);
+}
+
+Value VectorEmitter::highNibbles(Value bytes) {
+  Value shifted = shiftRight(*this, bitcast(bytes, getI16Type()), 4);
+  return andMask(*this, bitcast(shifted, getI8Type()), 15);
+}
+
 Value VectorEmitter::dotBf16(Value acc, Value a, Value b) {
   if (instructionSet.hasBf16Dot)
     return x86vector::DotBF16Op::create(*this, acc, a, b);

@@ -1,0 +1,64 @@
+//===- GroupedLinear.cpp - The linear layers of experts -------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/X86/GroupedLinear.h"
+#include "lowering/X86/Linear.h"
+#include "lowering/X86/PanelDot.h"
+#include "lowering/X86/PanelStore.h"
+
+namespace mlir::dsv2::x86 {
+
+KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,
+                             const InstructionSet &set,
+                             const GroupedLinearSpec &spec) {
+  MLIRContext *context = module.getContext();
+  Type i32 = IntegerType::get(context, 32);
+  constexpr int activeCountBinding = 4;
+  SmallVector<MemRefType> types = {
+      packedRowsType(context, rowFormatOf(spec.format), spec.maxSlots,
+                     spec.depth),
+      packedWeightType(context, spec.format, spec.rows, spec.depth,
+                       spec.experts),
+      flatMemRef(i32, spec.experts + 1), flatMemRef(i32, spec.experts),
+      flatMemRef(i32, 1)};
+  if (spec.gather)
+    types.push_back(flatMemRef(i32, spec.maxSlots));
+  types.push_back(
+      flatMemRef(Float32Type::get(context), spec.maxSlots * spec.rows));
+
+  KernelBuilder b(module, name, types, set);
+  Value offsets = b.binding(2), active = b.binding(3);
+  Value slotToken = spec.gather ? b.binding(5) : Value();
+  PanelStore store(b, spec.rows, b.binding(types.size() - 1),
+                   {spec.rows, spec.rows});
+  PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0));
+
+  int64_t panels = panelCount(spec.rows);
+  int64_t perGroup =
+      std::min(panels, panelsPerWorkgroup(spec.format, spec.depth));
+  int64_t chunks = (panels + perGroup - 1) / perGroup;
+
+  Value expert = b.toIndex(b.load(active, b.div(b.workgroup(), chunks)));
+  Value firstSlot = b.toIndex(b.load(offsets, expert));
+  Value endSlot = b.toIndex(b.load(offsets, b.add(expert, 1)));
+  Value firstPanel = b.mul(b.rem(b.workgroup(), chunks), perGroup);
+  Value endPanel = b.min(b.add(firstPanel, perGroup), panels);
+  Value matrix = b.mul(expert, panels), noHead = b.index(0);
+
+  b.loop(firstPanel, endPanel, 1, [&](Value panel) {
+    auto inputRow = [&](Value slot) {
+      return slotToken ? b.toIndex(b.load(slotToken, slot)) : slot;
+    };
+    dot.emit(b.add(matrix, panel), firstSlot, endSlot, inputRow,
+             [&](ArrayRef<Value> sums, Value slot, int64_t rows, int64_t first,
+                 int64_t vectors) {
+               store.emit(sums, slot, rows, noHead, panel, first, vectors);
+             });
+  });
+  return b.finish({chunks, 1, Dim::one, activeCountBinding});
+}
+
+} // namespace mlir::dsv2::x86

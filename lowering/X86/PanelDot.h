@@ -1,0 +1,76 @@
+//===- PanelDot.h - The micro-kernel of the linear layers -------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Multiplies a few activation rows with one panel of 32 weight rows
+// (Formats.h). Each result is one chain of accumulation along k, whatever the
+// number of rows multiplied at once, so a row's bits do not depend on its
+// neighbors.
+//
+// One row reads the panel once, as a stream: the bandwidth limit. More rows
+// keep all their accumulators in registers; the panel then comes from L1 or L2
+// again for each block of rows, which costs less than splitting k would.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_X86_PANELDOT_H
+#define DSV2_LOWERING_X86_PANELDOT_H
+
+#include "lowering/X86/Formats.h"
+#include "lowering/X86/Kernel.h"
+
+namespace mlir::dsv2::x86 {
+
+/// The flat memref of packed weights: f32 or bf16 elements, or bytes.
+MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
+                            int64_t rows, int64_t depth, int64_t matrices = 1);
+/// The flat memref of packed activation rows.
+MemRefType packedRowsType(MLIRContext *context, RowFormat format, int64_t rows,
+                          int64_t depth);
+/// A flat memref.
+MemRefType flatMemRef(Type element, int64_t size);
+
+class PanelDot {
+public:
+  PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,
+           Value weights, Value rows);
+
+  /// Receives the float32 sums of `vectors` registers from register `first` of
+  /// the panel on, row by row.
+  using Epilogue =
+      llvm::function_ref<void(ArrayRef<Value> sums, Value row, int64_t rows,
+                              int64_t first, int64_t vectors)>;
+
+  /// Emits the product of every row in [begin, end) with panel `panel` (of all
+  /// matrices). `rowOf` maps a row to the activation row to read.
+  void emit(Value panel, Value begin, Value end,
+            llvm::function_ref<Value(Value row)> rowOf, Epilogue epilogue);
+
+private:
+  using Rows = ArrayRef<Value>;
+  using Sums = SmallVector<Value>;
+
+  /// How many rows to multiply at once, largest first; ends with 1.
+  SmallVector<int64_t> blockSizes() const;
+  /// Registers of the panel to compute at once.
+  int64_t vectorsAtOnce(int64_t rows) const;
+
+  Sums emitBlock(Value panel, Rows rows, int64_t first, int64_t vectors);
+  Sums emitF32(Value panel, Rows rows, int64_t first, int64_t vectors);
+  Sums emitBf16(Value panel, Rows rows, int64_t first, int64_t vectors);
+  Sums emitQuantized(Value panel, Rows rows, int64_t first, int64_t vectors);
+  /// The dot products of one group of 32 k, without scales. Rows start at byte
+  /// `starts` and at 32-bit word `words`.
+  Sums emitGroup(Value block, Value group, Rows starts, Rows words,
+                 int64_t first, int64_t vectors);
+
+  KernelBuilder &b;
+  WeightFormat format;
+  int64_t depth;
+  Value weights, rows;
+  Value rowScales, rowSums; ///< int8 rows seen as f32 and as i32
+};
+
+} // namespace mlir::dsv2::x86
+
+#endif // DSV2_LOWERING_X86_PANELDOT_H
