@@ -20,7 +20,7 @@ constexpr float log2e = 1.44269504f;
 constexpr int64_t rowBlock = 32;
 /// Queries of a register tile.
 constexpr int64_t tileRows = 4;
-constexpr int64_t scratchBytes = 500 * 1024;
+constexpr int64_t scratchBytes = 511 * 1024;
 
 /// Queries first, first + 1, ... of one head of a sequence.
 struct Queries {
@@ -223,7 +223,8 @@ void FlashAttention::store(const Queries &queries, Value out) {
 
 int64_t ExpandedAttentionSpec::queryBlock() const {
   int64_t tokens = cache.blockTokens(), depth = paddedDepth(nope);
-  int64_t fixed = (cache.latent + cache.rope + depth) * tokens * 2 +
+  int64_t fixed = depth * roundUp(cache.latent, 32) * 2 // W_UK
+                  + (cache.latent + cache.rope + depth) * tokens * 2 +
                   tokens * roundUp(value, 32) * 2 + rowBlock * tokens * 6;
   int64_t row = roundUp(value, 32) * 4 + 8;
   int64_t fitting = (scratchBytes - fixed) / row / rowBlock * rowBlock;

@@ -12,8 +12,8 @@
 //   out[t][h] = sum over j <= position of t of softmax(s)[j] * v[j]
 //
 // Scores, softmax and sums are in float32; probabilities are rounded to bf16.
-// Both weights are stacked bf16 panels (Formats.h) of N = nope or value rows
-// and K = latent, which is also the form of the W_UV of absorbed attention.
+// The weights are those of the absorbed form, in the same bf16 panels: the
+// transposed W_UK that absorbs queries and the W_UV that expands outputs.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,10 +26,11 @@
 namespace mlir::dsv2::x86 {
 
 /// Bindings: qNope bf16, qRope bf16 (may be the same buffer), cache, W_UK
-/// and W_UV (stacked panels [H][nope or value][latent]), queryOffsets i32
-/// [B+1], contextLengths i32 [B], pageTable i32 [B][pagesPerSequence], out: one
-/// row of depth heads * value a token. A workgroup computes one head of up to
-/// queryBlock() tokens of a sequence.
+/// (stacked [H] panels of N = latent, K = nope), W_UV (stacked [H] panels of
+/// N = value, K = latent), queryOffsets i32 [B+1], contextLengths i32 [B],
+/// pageTable i32 [B][pagesPerSequence], out: one row of depth heads * value a
+/// token. A workgroup computes one head of up to queryBlock() tokens of a
+/// sequence.
 struct ExpandedAttentionSpec {
   int64_t tokens;
   int64_t sequences;

@@ -58,14 +58,45 @@ ExpandedTile::ExpandedTile(RowEmitter &k, const ExpandedAttentionSpec &spec,
   Type i32 = k.getI32Type();
   int64_t width = (plane.latent + plane.rope) / 2;
   int64_t nope = paddedDepth(spec.nope);
+  keyRows = k.scratch({nope * latentPadded / 2}, i32);
   columns = k.scratch({width * tokens}, i32);
   keys = k.scratch({nope / 2 * tokens}, i32);
   values = k.scratch({tokens / 2 * valuePadded}, i32);
 }
 
 void ExpandedTile::loadHead(Value head) {
-  keyStart = k.mul(head, paddedDepth(spec.nope) * latentPadded);
+  int64_t nope = paddedDepth(spec.nope), lanes = k.lanes();
+  int64_t matrix = latentPadded * nope;
+  Value start = k.mul(head, matrix);
   valueStart = k.mul(head, valuePadded * latentPadded);
+
+  // Panels pair the columns of a row of the transposed weights; keys need the
+  // pairs of W_UK itself, which are two of those rows.
+  SmallVector<int64_t> even, odd;
+  for (int64_t i = 0; i < 2 * lanes; ++i) {
+    even.push_back(2 * i);
+    odd.push_back(2 * i + 1);
+  }
+  k.loop(k.index(0), k.index(latentPadded / panelRows), 1, [&](Value panel) {
+    k.loop(k.index(0), k.index(nope / 2), 1, [&](Value pair) {
+      Value from = k.add(k.mul(panel, nope), k.mul(pair, 2));
+      from = k.add(start, k.mul(from, panelRows));
+      Value to = k.add(k.mul(pair, latentPadded), k.mul(panel, panelRows / 2));
+      for (int64_t i = 0; i < panelRows; i += 2 * lanes) {
+        auto load = [&](int64_t offset) {
+          Value v = k.loadVector(keyWeights, k.at(from, offset), 2 * lanes);
+          return k.bitcast(v, k.getI16Type());
+        };
+        Value a = load(2 * i), b = load(2 * i + 2 * lanes);
+        auto store = [&](ArrayRef<int64_t> which, int64_t row) {
+          Value v = k.bitcast(k.shuffle(a, b, which), k.getI32Type());
+          k.storeVector(v, keyRows, k.at(to, row * latentPadded / 2 + i / 2));
+        };
+        store(even, 0);
+        store(odd, 1);
+      }
+    });
+  });
 }
 
 void ExpandedTile::expand(Value sequence, Value position, Value valid) {
@@ -111,15 +142,12 @@ void ExpandedTile::expandKeys() {
   int64_t lanes = k.lanes();
   int64_t vectors = std::min<int64_t>(tokens / lanes, lanes == 16 ? 4 : 2);
   k.loop(k.index(0), k.index(roundUp(spec.nope, 4)), 4, [&](Value row) {
-    // Panels of 32 rows hold consecutive pairs of the latent.
-    Value panel = k.mul(k.div(row, panelRows), latentPadded * panelRows);
-    Value start =
-        k.add(k.add(keyStart, panel), k.mul(k.rem(row, panelRows), 2));
     k.loop(k.index(0), k.index(tokens), vectors * lanes, [&](Value token) {
+      Value start = k.mul(row, latentPadded / 2);
       DotTile tile{4, vectors,
                    [&](Value pair, int64_t i) {
-                     Value at = k.add(start, k.mul(pair, 2 * panelRows));
-                     return k.loadBits(keyWeights, k.at(at, 2 * i));
+                     Value at = k.add(start, pair);
+                     return k.load(keyRows, k.at(at, i * latentPadded / 2));
                    },
                    [&](Value pair, int64_t j) {
                      Value at = k.add(k.mul(pair, tokens), token);
@@ -141,6 +169,7 @@ void ExpandedTile::expandValues() {
   int64_t lanes = k.lanes();
   int64_t rows = lanes == 16 ? 8 : 4;
   k.loop(k.index(0), k.index(valuePadded), 2 * lanes, [&](Value column) {
+    // Panels of 32 columns hold consecutive pairs of the latent.
     Value panel = k.mul(k.div(column, panelRows), latentPadded * panelRows);
     Value start =
         k.add(k.add(valueStart, panel), k.mul(k.rem(column, panelRows), 2));

@@ -41,7 +41,7 @@ public:
   ExpandedTile(RowEmitter &k, const ExpandedAttentionSpec &spec, Value cache,
                Value keyWeights, Value valueWeights, Value pageTable);
 
-  /// Selects the weights of a head.
+  /// Prepares the weights of a head.
   void loadHead(Value head);
   /// Expands positions [position, position + valid) of `sequence`.
   void expand(Value sequence, Value position, Value valid);
@@ -62,7 +62,8 @@ private:
   const CachePlane &plane;
   int64_t latentPadded;
   Value cache, keyWeights, valueWeights, pageTable;
-  Value keyStart, valueStart; ///< of the head's weights
+  Value keyRows; ///< [nope][latentPadded / 2] pairs: W_UK, not transposed
+  Value valueStart;
 };
 
 } // namespace mlir::dsv2::x86

@@ -39,7 +39,7 @@ struct Problem {
   Case c;
   RaggedBatch batch;
   ExpandedAttentionSpec spec;
-  std::vector<uint16_t> up, down; ///< W_UK [H][dn][L], W_UV [H][dv][L]
+  std::vector<uint16_t> up, down; ///< W_UK^T [H][L][dn], W_UV [H][dv][L]
   std::vector<uint16_t> query;    ///< [T][H][dn + dr]
 
   Problem(const Case &c, int64_t maxContext, Random &random)
@@ -89,7 +89,7 @@ protected:
                          const RaggedBatch &batch, int64_t first) {
     int64_t depth = p.c.heads * p.c.value, stride = paddedDepth(depth);
     std::vector<uint16_t> up =
-        packPanels(p.up, p.c.heads, p.c.nope, p.c.latent);
+        packPanels(p.up, p.c.heads, p.c.latent, p.c.nope);
     std::vector<uint16_t> down =
         packPanels(p.down, p.c.heads, p.c.value, p.c.latent);
     std::vector<uint16_t> query(
@@ -125,7 +125,7 @@ protected:
       for (int64_t d = 0; d < c.nope; ++d) {
         double sum = 0;
         for (int64_t l = 0; l < c.latent; ++l)
-          sum += latent[l] * p.w(p.up, (h * c.nope + d) * c.latent + l);
+          sum += latent[l] * p.w(p.up, (h * c.latent + l) * c.nope + d);
         keys[j * c.nope + d] = fromBf16(toBf16(static_cast<float>(sum)));
       }
       for (int64_t d = 0; d < c.value; ++d) {
@@ -240,7 +240,7 @@ TEST_P(ExpandedAttention, EqualsAbsorbed) {
       double sum = 0;
       for (int64_t d = 0; d < c.nope && i < c.latent; ++d)
         sum += fromBf16(in[d]) *
-               p.w(p.up, (r % c.heads * c.nope + d) * c.latent + i);
+               p.w(p.up, (r % c.heads * c.latent + i) * c.nope + d);
       query[r * width + i] =
           i < c.latent ? toBf16(sum) : in[c.nope + i - c.latent];
     }
