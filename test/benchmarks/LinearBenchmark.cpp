@@ -84,13 +84,20 @@ KernelInfo emitPeak(ModuleOp module, const InstructionSet &set,
   KernelBuilder b(module, "peak", {mlir::MemRefType::get({64}, i32)}, set);
   bool integer = rowFormatOf(format) == RowFormat::int8;
   Value raw = b.loadVector(b.binding(0), b.index(0), b.lanes());
-  Value x = b.bitcast(raw, integer                       ? b.getI8Type()
-                           : format == WeightFormat::f32 ? b.getF32Type()
-                                                         : b.getBF16Type());
-  llvm::SmallVector<Value> zeros(peakChains,
-                                 integer ? b.splatInt(0) : b.splat(0));
+  mlir::Type element = b.getBF16Type();
+  if (integer)
+    element = b.getI8Type();
+  else if (format == WeightFormat::f32)
+    element = b.getF32Type();
+  Value x = b.bitcast(raw, element);
+  // Different starts, or LLVM would find the chains equal.
+  llvm::SmallVector<Value> starts;
+  for (int64_t i = 0; i < peakChains; ++i) {
+    Value start = b.loadVector(b.binding(0), b.index(i), b.lanes());
+    starts.push_back(integer ? start : b.bitcast(start, b.getF32Type()));
+  }
   auto sums =
-      b.loop(b.index(0), b.index(peakIterations / peakChains), 1, zeros,
+      b.loop(b.index(0), b.index(peakIterations / peakChains), 1, starts,
              [&](Value, ValueRange carried) {
                llvm::SmallVector<Value> next;
                for (Value sum : carried)
@@ -99,8 +106,8 @@ KernelInfo emitPeak(ModuleOp module, const InstructionSet &set,
                                           : b.dotBf16(sum, x, x));
                return next;
              });
-  for (Value sum : sums)
-    b.storeVector(b.bitcast(sum, b.getI32Type()), b.binding(0), b.index(0));
+  for (auto [i, sum] : llvm::enumerate(sums))
+    b.storeVector(b.bitcast(sum, b.getI32Type()), b.binding(0), b.index(i));
   return b.finish({});
 }
 
@@ -157,8 +164,9 @@ void measure(const InstructionSet &set, WeightFormat format, Shape shape,
                                    : timeOf([&] { peak({sink.data()}, {}); }) *
                                          flops / peakFlops(set, format);
     double time = timeOf([&] {
-      linear({x.data(), memory + (2 * i + 1) % copies * bytes, y.data()},
-             {.tokens = shape.tokens});
+      linear.runInOrder(
+          {x.data(), memory + (2 * i + 1) % copies * bytes, y.data()},
+          {.tokens = shape.tokens});
     });
     if (i >= 4) { // caches, pages and clocks have settled
       ratios.push_back(reference / time);

@@ -70,15 +70,30 @@ int64_t Kernel::workgroupCount(Dims dims) const {
   return workgroups.count * ((size + workgroups.tile - 1) / workgroups.tile);
 }
 
+int64_t Kernel::totalCount(const std::vector<void *> &bindings,
+                           Dims dims) const {
+  int64_t count = workgroupCount(dims);
+  if (workgroups.indirectBinding >= 0)
+    count *= *static_cast<int32_t *>(bindings[workgroups.indirectBinding]);
+  return count;
+}
+
 void Kernel::operator()(std::vector<void *> bindings, Dims dims) const {
   if (!function)
     return;
   const int64_t sizes[] = {dims.tokens, dims.sequences, dims.context,
                            dims.logitRows};
-  int64_t count = workgroupCount(dims);
-  if (workgroups.indirectBinding >= 0)
-    count *= *static_cast<int32_t *>(bindings[workgroups.indirectBinding]);
-  for (int64_t i = count; i-- > 0;)
+  for (int64_t i = totalCount(bindings, dims); i-- > 0;)
+    function(bindings.data(), sizes, i);
+}
+
+void Kernel::runInOrder(std::vector<void *> bindings, Dims dims) const {
+  if (!function)
+    return;
+  const int64_t sizes[] = {dims.tokens, dims.sequences, dims.context,
+                           dims.logitRows};
+  int64_t count = totalCount(bindings, dims);
+  for (int64_t i = 0; i < count; ++i)
     function(bindings.data(), sizes, i);
 }
 

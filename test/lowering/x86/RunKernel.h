@@ -40,10 +40,15 @@ public:
 
   /// Runs every workgroup, last first: their order must not matter.
   void operator()(std::vector<void *> bindings, Dims dims) const;
+  /// Runs every workgroup as the runtime does on one thread.
+  void runInOrder(std::vector<void *> bindings, Dims dims) const;
+  /// Without the factor of an indirect binding.
   int64_t workgroupCount(Dims dims) const;
 
 private:
   using Function = void (*)(void *const *, const int64_t *, int64_t);
+  int64_t totalCount(const std::vector<void *> &bindings, Dims dims) const;
+
   mlir::MLIRContext context;
   mlir::dsv2::x86::Workgroups workgroups;
   int file = -1; ///< open while loaded: dlopen knows libraries by path
