@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/ConcatWeights.h"
 #include "passes/Passes.h"
 #include "passes/Rows.h"
 
@@ -20,21 +21,12 @@ using namespace mlir::dsv2;
 
 namespace {
 
-RankedTensorType weightType(LinearOp op) {
-  return cast<RankedTensorType>(op.getWeight().getType());
-}
-
 /// Whether `op` is neither a router nor half of a gated unit: these have
 /// fusions of their own.
 bool isProjection(LinearOp op) {
   return llvm::none_of(op->getUsers(), [](Operation *user) {
     return isa<RouteOp, SwigluOp>(user);
   });
-}
-
-bool hasPlainStaticWeight(LinearOp op) {
-  RankedTensorType weight = weightType(op);
-  return !weight.getEncoding() && weight.hasStaticShape();
 }
 
 /// linear(x, a), linear(x, b), ...
@@ -47,13 +39,10 @@ struct FuseProjections final : OpRewritePattern<LinearOp> {
                                 PatternRewriter &rewriter) const override {
     if (!isProjection(op))
       return rewriter.notifyMatchFailure(op, "is a router or half of a gate");
-    if (!hasPlainStaticWeight(op))
-      return rewriter.notifyMatchFailure(
-          op, "the weight has a number format or no static shape");
     SmallVector<LinearOp> group = findGroup(op);
     if (group.size() < 2)
       return rewriter.notifyMatchFailure(
-          op, "no other product of this input has a weight of this type");
+          op, "no other product of this input has a weight that fits");
     if (group.front() != op)
       return rewriter.notifyMatchFailure(op, "fuses into the first product");
     SmallVector<Value> weights;
@@ -64,7 +53,7 @@ struct FuseProjections final : OpRewritePattern<LinearOp> {
           op, "a weight is computed after the first product");
 
     Location loc = op.getLoc();
-    Value weight = tensor::ConcatOp::create(rewriter, loc, /*dim=*/0, weights);
+    Value weight = concatWeights(rewriter, loc, /*dim=*/0, weights);
     int64_t width = cast<RankedTensorType>(weight.getType()).getDimSize(0);
     auto type = op.getType().clone({op.getType().getDimSize(0), width});
     Value fused = LinearOp::create(rewriter, loc, type, op.getInput(), weight);
@@ -87,9 +76,7 @@ private:
       auto linear = dyn_cast<LinearOp>(user);
       if (linear && linear->getBlock() == op->getBlock() &&
           linear.getInput() == op.getInput() && isProjection(linear) &&
-          hasPlainStaticWeight(linear) &&
-          weightType(linear).getElementType() ==
-              weightType(op).getElementType())
+          canConcat(linear.getWeight(), op.getWeight()))
         group.push_back(linear);
     }
     llvm::sort(group,

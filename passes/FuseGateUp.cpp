@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "passes/ConcatWeights.h"
 #include "passes/Passes.h"
 #include "passes/Rows.h"
 
@@ -52,16 +53,13 @@ struct FuseGate final : OpRewritePattern<SwigluOp> {
           op, "gate and up are not products of one input");
     if (!gate->hasOneUse() || !up->hasOneUse())
       return rewriter.notifyMatchFailure(op, "gate or up has other uses");
-    auto weightType = cast<RankedTensorType>(gate.getWeight().getType());
-    if (weightType != up.getWeight().getType() || weightType.getEncoding() ||
-        !weightType.hasStaticShape())
+    if (!canConcat(gate.getWeight(), up.getWeight()))
       return rewriter.notifyMatchFailure(
-          op, "the weights are not of one plain static type");
+          op, "the weights differ in type or are read with a number format");
 
     Location loc = op.getLoc();
-    Value weight =
-        tensor::ConcatOp::create(rewriter, loc, outputDim(gate),
-                                 ValueRange{gate.getWeight(), up.getWeight()});
+    Value weight = concatWeights(rewriter, loc, outputDim(gate),
+                                 {gate.getWeight(), up.getWeight()});
     int64_t width = gate.getType().getDimSize(1);
     auto type = gate.getType().clone({gate.getType().getDimSize(0), 2 * width});
     auto fused = cast<ProductOp>(rewriter.clone(*gate));

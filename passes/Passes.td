@@ -199,8 +199,10 @@ def FuseDownProjectionsPass : Pass<"dsv2-fuse-down-projections"> {
     %kv = tensor.extract_slice %y[0, 3072] [%rows, 576] [1, 1] : tensor<?x3648xf32> to tensor<?x576xf32>
     ```
 
+    Weights that `dsv2.quantize` makes of one type are concatenated before it.
+
     Leaves alone routers, both halves of gated units (`dsv2-fuse-gate-up`),
-    weights with a number format or of another element type, and those that are
+    weights of different types or read with a number format, and those that are
     computed from the first product.
 
     Does not change rounding.
@@ -235,8 +237,10 @@ def FuseGateUpPass : Pass<"dsv2-fuse-gate-up"> {
     The same for `dsv2.grouped_linear`, whose weights are concatenated along
     dimension 1.
 
+    Weights that `dsv2.quantize` makes of one type are concatenated before it.
+
     Leaves alone gate and up of different inputs, with other uses, or whose
-    weights have a number format or different types.
+    weights have different types or are read with a number format.
 
     Does not change rounding.
   }];

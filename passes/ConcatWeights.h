@@ -1,0 +1,27 @@
+//===- ConcatWeights.h - One weight from several ----------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_PASSES_CONCATWEIGHTS_H
+#define DSV2_PASSES_CONCATWEIGHTS_H
+
+#include "dialect/DSV2Dialect.h"
+
+namespace mlir::dsv2 {
+
+/// Whether the rows of `a` and `b` can be stored in one weight without a change
+/// of value: both are plain, or both are quantized to one format from plain
+/// weights of one element type. Groups lie along rows, so that concatenating
+/// rows and quantizing commute.
+bool canConcat(Value a, Value b);
+
+/// The concatenation of `weights` along `dim`, which is not their last. All
+/// pairs satisfy `canConcat`.
+Value concatWeights(OpBuilder &builder, Location loc, int64_t dim,
+                    ArrayRef<Value> weights);
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_PASSES_CONCATWEIGHTS_H
