@@ -70,7 +70,7 @@ Value LatentBlocks::blockBase(Value sequence, Value position) {
 }
 
 void LatentBlocks::attend(const HeadState &state, Value sequence, Value first,
-                          Value end) {
+                          Value end, Value contextEnd) {
   Value zero = k.index(0);
   k.loop(zero, k.index(groups.padded), 1, [&](Value head) {
     k.store(k.f32(masked), state.memref, k.add(state.maxima, head));
@@ -84,8 +84,8 @@ void LatentBlocks::attend(const HeadState &state, Value sequence, Value first,
     Value valid = k.min(k.sub(end, position), block);
     // The block to prefetch: the next one, or this one again at the end.
     Value later = k.add(position, block);
-    Value next =
-        blockBase(sequence, k.select(k.less(later, end), later, position));
+    Value next = blockBase(
+        sequence, k.select(k.less(later, contextEnd), later, position));
     scores(base, next, valid);
     softmax(state, valid);
     values(state, base, valid);

@@ -43,8 +43,10 @@ public:
 
   /// Brings the queries of heads [group * heads, ...) into scratch.
   void loadQueries(Value token, Value group);
-  /// Attends to positions [first, end) of `sequence` from a fresh state.
-  void attend(const HeadState &state, Value sequence, Value first, Value end);
+  /// Attends to positions [first, end) of `sequence` from a fresh state;
+  /// prefetches ahead, but not beyond `contextEnd`.
+  void attend(const HeadState &state, Value sequence, Value first, Value end,
+              Value contextEnd);
 
   const HeadGroups groups;
   const int64_t latentPadded;

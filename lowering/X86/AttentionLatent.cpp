@@ -136,12 +136,12 @@ KernelInfo emitLatentAttention(ModuleOp module, StringRef name,
             k.add(state.maxima, head), k.add(state.sums, head)};
   };
   HeadState total = makeState();
-  blocks.attend(total, sequence, k.index(0), k.min(end, spec.splitTokens));
+  blocks.attend(total, sequence, k.index(0), k.min(end, spec.splitTokens), end);
   if (spec.splits() > 1) {
     HeadState further = makeState();
     k.loop(k.index(spec.splitTokens), end, spec.splitTokens, [&](Value first) {
       Value last = k.min(k.add(first, spec.splitTokens), end);
-      blocks.attend(further, sequence, first, last);
+      blocks.attend(further, sequence, first, last, end);
       k.loop(k.index(0), k.index(groups.padded), 1, [&](Value head) {
         mergeSplit(k, ofHead(total, head), ofHead(further, head),
                    blocks.latentPadded);
@@ -180,7 +180,7 @@ KernelInfo emitLatentSplits(ModuleOp module, StringRef name,
     HeadState state = {k.binding(5), start, k.at(start, layout.maximaOffset()),
                        k.at(start, layout.sumsOffset())};
     blocks.attend(state, k.loadIndex(k.binding(3), token), first,
-                  k.min(k.add(first, spec.splitTokens), end));
+                  k.min(k.add(first, spec.splitTokens), end), end);
   });
   return k.finish({layout.groups.count * layout.splits, 1, Dim::tokens});
 }
