@@ -48,7 +48,7 @@ SmallVector<int64_t> PanelDot::blockSizes() const {
   if (!quantized)
     return {8, 4, 2, 1};
   // A row takes two float and two integer accumulators of the 32 registers.
-  if (b.set().hasVnni)
+  if (b.set().hasVnni || format == WeightFormat::int4)
     return {6, 4, 2, 1};
   return {4, 2, 1};
 }

@@ -21,12 +21,20 @@ SmallVector<Value> PanelDot::emitGroup(Value block, Value group, Rows starts,
     sums.append(vectors, b.mulInt(b.broadcast(sum), -zeroPoint));
   }
   Value k = b.mul(group, groupSize);
+  // Without vpdpbusd, nibbles are summed in 16 bits first.
+  bool narrow = format == WeightFormat::int4 && !b.set().hasVnni;
+  Sums narrowSums(narrow ? sums.size() : 0);
   auto accumulate = [&](int64_t quad, ArrayRef<Value> w) {
     for (auto [r, start] : llvm::enumerate(starts)) {
       Value x = b.broadcastBits(
           b.loadBits(rows, b.add(b.add(start, k), quad * 4)), b.getI8Type());
-      for (int64_t v = 0; v < vectors; ++v)
-        sums[r * vectors + v] = b.dotU8S8(sums[r * vectors + v], w[v], x);
+      for (int64_t v = 0; v < vectors; ++v) {
+        int64_t i = r * vectors + v;
+        if (narrow)
+          narrowSums[i] = b.dotNibblesS8(narrowSums[i], w[v], x);
+        else
+          sums[i] = b.dotU8S8(sums[i], w[v], x);
+      }
     }
   };
   auto loadQuad = [&](int64_t quad, int64_t v) {
@@ -52,6 +60,8 @@ SmallVector<Value> PanelDot::emitGroup(Value block, Value group, Rows starts,
     accumulate(2 * pair, low);
     accumulate(2 * pair + 1, high);
   }
+  for (auto [sum, narrowSum] : llvm::zip(sums, narrowSums))
+    sum = b.addPairs(sum, narrowSum);
   return sums;
 }
 

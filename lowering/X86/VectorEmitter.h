@@ -135,8 +135,14 @@ public:
   /// acc[i] += a[2i] * b[2i] + a[2i+1] * b[2i+1], accumulated in float32.
   /// One vdpbf16ps, or two FMAs (even elements first).
   Value dotBf16(Value acc, Value a, Value b);
-  /// acc[i] += sum of u8[4i+j] * s8[4i+j] for j in 0..3, exactly.
+  /// acc[i] += sum of u8[4i+j] * s8[4i+j] for j in 0..3, exactly. One vpdpbusd,
+  /// or two vpmaddwd.
   Value dotU8S8(Value acc, Value u8, Value s8);
+  /// The same for u8 < 16 in two steps, for sets without vpdpbusd: at most
+  /// eight products accumulated in i16 lanes (the first without `acc`), which
+  /// cannot overflow for |s8| <= 127, and their sum by pairs.
+  Value dotNibblesS8(Value acc, Value u8, Value s8);
+  Value addPairs(Value acc, Value i16);
 
 private:
   Value splatLike(Value like, float value);

@@ -43,6 +43,14 @@ Value intrinsic(ImplicitLocOpBuilder &b, StringRef name, Type result,
       .getResults();
 }
 
+/// a[2i] * b[2i] + a[2i+1] * b[2i+1] of i16.
+Value multiplyPairs(VectorEmitter &b, Value left, Value right, Type result) {
+  return intrinsic(b,
+                   b.set().hasAvx512() ? "llvm.x86.avx512.pmaddw.d.512"
+                                       : "llvm.x86.avx2.pmadd.wd",
+                   result, {left, right});
+}
+
 } // namespace
 
 Value VectorEmitter::toBf16(Value f32) {
@@ -117,12 +125,23 @@ Value VectorEmitter::dotU8S8(Value acc, Value u8, Value s8) {
   Value oddU = shiftRight(*this, u16, 8);
   Value evenS = shiftRightSigned(*this, shiftLeft(*this, s16, 8), 8);
   Value oddS = shiftRightSigned(*this, s16, 8);
-  StringRef name = instructionSet.hasAvx512() ? "llvm.x86.avx512.pmaddw.d.512"
-                                              : "llvm.x86.avx2.pmadd.wd";
-  Value even = intrinsic(*this, name, i32Vector(), {evenU, evenS});
-  Value odd = intrinsic(*this, name, i32Vector(), {oddU, oddS});
+  Value even = multiplyPairs(*this, evenU, evenS, i32Vector());
+  Value odd = multiplyPairs(*this, oddU, oddS, i32Vector());
   return arith::AddIOp::create(*this, arith::AddIOp::create(*this, acc, even),
                                odd);
+}
+
+Value VectorEmitter::dotNibblesS8(Value acc, Value u8, Value s8) {
+  StringRef name = instructionSet.hasAvx512() ? "llvm.x86.avx512.pmaddubs.w.512"
+                                              : "llvm.x86.avx2.pmadd.ub.sw";
+  Value products = intrinsic(*this, name, i16Vector(), {u8, s8});
+  return acc ? arith::AddIOp::create(*this, acc, products) : products;
+}
+
+Value VectorEmitter::addPairs(Value acc, Value i16) {
+  Value ones = splatOf(*this, i16Vector(), 1);
+  return arith::AddIOp::create(*this, acc,
+                               multiplyPairs(*this, i16, ones, i32Vector()));
 }
 
 } // namespace mlir::dsv2::x86
