@@ -8,6 +8,7 @@
 #include "lowering/X86/Linear.h"
 #include "lowering/X86/PanelDot.h"
 #include "lowering/X86/PanelStore.h"
+#include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
 
@@ -18,16 +19,16 @@ KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,
   Type i32 = IntegerType::get(context, 32);
   constexpr int activeCountBinding = 4;
   SmallVector<MemRefType> types = {
-      packedRowsType(context, rowFormatOf(spec.format), spec.maxSlots,
-                     spec.depth),
+      rowBufferType(context, rowFormatOf(spec.format), spec.maxSlots,
+                    spec.depth),
       packedWeightType(context, spec.format, spec.rows, spec.depth,
                        spec.experts),
-      flatMemRef(i32, spec.experts + 1), flatMemRef(i32, spec.experts),
-      flatMemRef(i32, 1)};
+      flatType(i32, spec.experts + 1), flatType(i32, spec.experts),
+      flatType(i32, 1)};
   if (spec.gather)
-    types.push_back(flatMemRef(i32, spec.maxSlots));
+    types.push_back(flatType(i32, spec.maxSlots));
   types.push_back(
-      flatMemRef(Float32Type::get(context), spec.maxSlots * spec.rows));
+      flatType(Float32Type::get(context), spec.maxSlots * spec.rows));
 
   KernelBuilder b(module, name, types, set);
   Value offsets = b.binding(2), active = b.binding(3);

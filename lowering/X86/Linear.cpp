@@ -7,6 +7,7 @@
 #include "lowering/X86/Linear.h"
 #include "lowering/X86/PanelDot.h"
 #include "lowering/X86/PanelStore.h"
+#include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
 namespace {
@@ -51,18 +52,18 @@ KernelInfo emitLinear(ModuleOp module, StringRef name,
       stridesOf(spec.residualStride, spec.residualHeadStride, spec);
 
   SmallVector<MemRefType> types = {
-      packedRowsType(context, rowFormatOf(spec.format),
-                     spec.maxTokens * inputHeads, spec.depth),
+      rowBufferType(context, rowFormatOf(spec.format),
+                    spec.maxTokens * inputHeads, spec.depth),
       packedWeightType(context, spec.format, spec.rows, spec.depth,
                        spec.heads)};
   if (spec.gather)
-    types.push_back(flatMemRef(IntegerType::get(context, 32), spec.maxTokens));
+    types.push_back(flatType(IntegerType::get(context, 32), spec.maxTokens));
   if (spec.residual)
-    types.push_back(flatMemRef(f32, extent(residualStrides, spec)));
-  types.push_back(flatMemRef(spec.output == OutputType::f32
-                                 ? f32
-                                 : Type(IntegerType::get(context, 16)),
-                             extent(outputStrides, spec)));
+    types.push_back(flatType(f32, extent(residualStrides, spec)));
+  types.push_back(flatType(spec.output == OutputType::f32
+                               ? f32
+                               : Type(IntegerType::get(context, 16)),
+                           extent(outputStrides, spec)));
 
   KernelBuilder b(module, name, types, set);
   Value gathered = spec.gather ? b.binding(2) : Value();

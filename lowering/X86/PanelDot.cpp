@@ -5,31 +5,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/X86/PanelDot.h"
+#include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
-
-MemRefType flatMemRef(Type element, int64_t size) {
-  return MemRefType::get({size}, element);
-}
 
 MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
                             int64_t rows, int64_t depth, int64_t matrices) {
   int64_t bytes = matrices * packedWeightBytes(format, rows, depth);
   if (format == WeightFormat::f32)
-    return flatMemRef(Float32Type::get(context), bytes / 4);
+    return flatType(Float32Type::get(context), bytes / 4);
   if (format == WeightFormat::bf16)
-    return flatMemRef(BFloat16Type::get(context), bytes / 2);
-  return flatMemRef(IntegerType::get(context, 8), bytes);
-}
-
-MemRefType packedRowsType(MLIRContext *context, RowFormat format, int64_t rows,
-                          int64_t depth) {
-  int64_t bytes = rows * rowBytes(format, depth);
-  if (format == RowFormat::f32)
-    return flatMemRef(Float32Type::get(context), bytes / 4);
-  if (format == RowFormat::bf16)
-    return flatMemRef(BFloat16Type::get(context), bytes / 2);
-  return flatMemRef(IntegerType::get(context, 8), bytes);
+    return flatType(BFloat16Type::get(context), bytes / 2);
+  return flatType(IntegerType::get(context, 8), bytes);
 }
 
 PanelDot::PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,

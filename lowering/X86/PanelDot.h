@@ -24,12 +24,6 @@ namespace mlir::dsv2::x86 {
 /// The flat memref of packed weights: f32 or bf16 elements, or bytes.
 MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
                             int64_t rows, int64_t depth, int64_t matrices = 1);
-/// The flat memref of packed activation rows.
-MemRefType packedRowsType(MLIRContext *context, RowFormat format, int64_t rows,
-                          int64_t depth);
-/// A flat memref.
-MemRefType flatMemRef(Type element, int64_t size);
-
 class PanelDot {
 public:
   PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,
