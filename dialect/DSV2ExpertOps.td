@@ -66,7 +66,7 @@ def DSV2_ExpertsOp : DSV2_Op<"experts", [Pure, DSV2_RowWise]> {
 
     ```mlir
     %y = dsv2.experts %x, %weights, %experts, %gate, %up, %down
-        : tensor<?x64xf32>, tensor<?x2xf32>, tensor<8x32x64xbf16>, tensor<8x32x64xbf16>, tensor<8x64x32xbf16> -> tensor<?x64xf32>
+        : tensor<?x64xf32>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<8x32x64xbf16>, tensor<8x32x64xbf16>, tensor<8x64x32xbf16> -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins TensorRankOf<[F32], [2]>:$input,

@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dialect/DSV2Dialect.h"
+#include "lowering/DSV2ToLinalg/Passes.h"
+#include "passes/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -13,6 +15,8 @@
 
 int main(int argc, char **argv) {
   mlir::registerAllPasses();
+  mlir::dsv2::registerDSV2Passes();
+  mlir::dsv2::registerDSV2ToLinalgPasses();
 
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
