@@ -143,8 +143,12 @@ void measure(const InstructionSet &set, WeightFormat format, Shape shape,
     return emitLinear(module, "linear", s, spec);
   });
   Kernel read(set, emitRead);
+  // Emulated integer products of registers would move out of the loop.
+  WeightFormat peakFormat =
+      rowFormatOf(format) == RowFormat::int8 && !set.hasVnni ? WeightFormat::f32
+                                                             : format;
   Kernel peak(set, [&](ModuleOp module, const InstructionSet &s) {
-    return emitPeak(module, s, format);
+    return emitPeak(module, s, peakFormat);
   });
   int64_t bytes = packedWeightBytes(format, shape.rows, shape.depth);
   int64_t copies = std::max<int64_t>(1, coldBytes / bytes);
@@ -162,7 +166,7 @@ void measure(const InstructionSet &set, WeightFormat format, Shape shape,
            {.tokens = bytes / set.vectorBytes()});
     })
                                    : timeOf([&] { peak({sink.data()}, {}); }) *
-                                         flops / peakFlops(set, format);
+                                         flops / peakFlops(set, peakFormat);
     double time = timeOf([&] {
       linear.runInOrder(
           {x.data(), memory + (2 * i + 1) % copies * bytes, y.data()},
