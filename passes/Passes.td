@@ -365,7 +365,8 @@ def HoistWeightsPass : Pass<"dsv2-hoist-weights", "::mlir::ModuleOp"> {
     Equal computations become one weight, and weights that nothing uses any more
     are removed. A computed weight is named after what it is computed from and
     how: `a.b` and `a.c` concatenated are `a.b_c`; a slice adds its range, a
-    transposition `t`, a conversion the new format. A name location of the
+    transposition `t`, quantization the format, packing `packed`; a new shape or
+    type adds the element type, if nothing else is done. A name location of the
     computation (`loc("uk")`) takes the place of what it would add.
 
     Leaves alone results that are not tensors of a static shape, and operations

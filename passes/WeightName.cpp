@@ -9,6 +9,8 @@
 #include "dialect/DSV2Dialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Interfaces/CastInterfaces.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -32,17 +34,8 @@ static std::string describe(tensor::ExtractSliceOp slice) {
   return text;
 }
 
-static std::string describeFormat(RankedTensorType type) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  if (isa_and_nonnull<BlockInt8Attr, BlockInt4Attr>(type.getEncoding()))
-    stream << "int" << type.getElementTypeBitWidth();
-  else
-    stream << type.getElementType();
-  return text;
-}
-
-/// What `op` does to a weight, in a word; empty if it only changes the shape.
+/// What `op` does to a weight, in a word; empty if it only changes the shape or
+/// the type of its values.
 static std::string describe(Operation *op) {
   if (auto loc = dyn_cast<NameLoc>(op->getLoc())) {
     std::string text = loc.getName().str();
@@ -52,12 +45,14 @@ static std::string describe(Operation *op) {
     return text;
   }
   return llvm::TypeSwitch<Operation *, std::string>(op)
-      .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
-          [](Operation *) { return ""; })
+      .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp, DequantizeOp,
+            CastOpInterface>([](Operation *) { return ""; })
       .Case([](tensor::ExtractSliceOp slice) { return describe(slice); })
       .Case([](linalg::TransposeOp) { return "t"; })
-      .Case<QuantizeOp, DequantizeOp>(
-          [](auto format) { return describeFormat(format.getType()); })
+      .Case([](QuantizeOp quantize) {
+        unsigned width = getElementTypeOrSelf(quantize).getIntOrFloatBitWidth();
+        return ("int" + Twine(width)).str();
+      })
       .Case([](PackWeightOp) { return "packed"; })
       .Default([](Operation *other) {
         return other->getName().stripDialect().str();
@@ -70,11 +65,13 @@ static std::string join(StringRef prefix, StringRef last) {
   return (prefix + "." + last).str();
 }
 
+static std::string nameOf(Value value);
+
 /// `a.b` and `a.c` as `a.b_c`.
 static std::string nameConcat(tensor::ConcatOp concat) {
   SmallVector<std::string> names;
   for (Value input : concat.getInputs())
-    names.push_back(nameComputedWeight(input));
+    names.push_back(nameOf(input));
   auto split = [](StringRef name) -> std::pair<StringRef, StringRef> {
     size_t dot = name.rfind('.');
     if (dot == StringRef::npos)
@@ -94,7 +91,7 @@ static std::string nameConcat(tensor::ConcatOp concat) {
   return join(prefix, llvm::join(parts, "_"));
 }
 
-std::string dsv2::nameComputedWeight(Value value) {
+static std::string nameOf(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return "";
@@ -103,7 +100,18 @@ std::string dsv2::nameComputedWeight(Value value) {
   if (auto concat = dyn_cast<tensor::ConcatOp>(op))
     return nameConcat(concat);
   for (Value operand : op->getOperands())
-    if (std::string name = nameComputedWeight(operand); !name.empty())
+    if (std::string name = nameOf(operand); !name.empty())
       return join(name, describe(op));
   return "";
+}
+
+std::string dsv2::nameComputedWeight(Value value) {
+  std::string name = nameOf(value);
+  // A weight that differs in nothing but shape or type is told by its type.
+  Operation *op = value.getDefiningOp();
+  if (!op || isa<tensor::ConcatOp>(op) || !describe(op).empty())
+    return name;
+  std::string type;
+  llvm::raw_string_ostream(type) << getElementTypeOrSelf(value);
+  return join(name, type);
 }

@@ -140,3 +140,24 @@ func.func @stays(%i: index) -> (tensor<?x64xbf16>, tensor<2x64xbf16>) {
   %s = tensor.extract_slice %a[%i, 0] [2, 64] [1, 1] : tensor<4x64xbf16> to tensor<2x64xbf16>
   return %c, %s : tensor<?x64xbf16>, tensor<2x64xbf16>
 }
+
+// -----
+
+// The type of the values is part of a name only if nothing else is done.
+
+// CHECK:       dsv2.weight @layers.1.a.f32 : tensor<128x128xf32> {
+// CHECK:       dsv2.weight @layers.1.a_b.int8 : tensor<256x128xi8, #dsv2.block_int8<32>> {
+// CHECK-LABEL: func.func @types
+dsv2.weight @layers.1.a : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> from "a"
+dsv2.weight @layers.1.b : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> from "b"
+func.func @types(%x: tensor<?x128xf32>) -> (tensor<?x256xf32>, tensor<?x128xf32>) {
+  %a = dsv2.get_weight @layers.1.a : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+  %b = dsv2.get_weight @layers.1.b : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+  %fa = dsv2.dequantize %a : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<128x128xf32>
+  %fb = dsv2.dequantize %b : tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<128x128xf32>
+  %c = tensor.concat dim(0) %fa, %fb : (tensor<128x128xf32>, tensor<128x128xf32>) -> tensor<256x128xf32>
+  %q = dsv2.quantize %c : tensor<256x128xf32> -> tensor<256x128xi8, #dsv2.block_int8<32>>
+  %y = dsv2.linear %x, %q : tensor<?x128xf32>, tensor<256x128xi8, #dsv2.block_int8<32>> -> tensor<?x256xf32>
+  %z = dsv2.linear %x, %fa : tensor<?x128xf32>, tensor<128x128xf32> -> tensor<?x128xf32>
+  return %y, %z : tensor<?x256xf32>, tensor<?x128xf32>
+}
