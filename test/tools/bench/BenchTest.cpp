@@ -1,0 +1,126 @@
+//===- BenchTest.cpp - What dsv2-bench prints -----------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "test/runtime/support/ToyArtifact.h"
+#include "test/tools/support/RunTool.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+using namespace dsv2;
+using namespace dsv2::test;
+using Json = nlohmann::json;
+
+namespace {
+
+class BenchTest : public testing::Test {
+protected:
+  void SetUp() override {
+    Status status = writeToy(path);
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+  ToolResult run(const std::string &arguments) {
+    return runTool(DSV2_BENCH " " + path + " " + arguments);
+  }
+  void expectError(const std::string &arguments, const std::string &message) {
+    ToolResult result = runTool(DSV2_BENCH " " + arguments);
+    EXPECT_EQ(result.status, 1) << result;
+    EXPECT_TRUE(isOneLine(result.err)) << result;
+    EXPECT_EQ(result.err.rfind("dsv2-bench: error: ", 0), 0u) << result;
+    EXPECT_NE(result.err.find(message), std::string::npos) << result;
+  }
+
+  TemporaryDirectory directory;
+  std::string path = directory.path("toy.dsv2");
+};
+
+} // namespace
+
+TEST_F(BenchTest, Markdown) {
+  ToolResult result = run("-p 8 -n 4 -d 0,16 -t 1 -r 2 --profile");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.err, "");
+  for (const char *part :
+       {"| model | size | params | backend | threads | test | t/s | bound t/s "
+        "| share |\n| :-- |",
+        "| toy | 128 B | 32 | CPU reference | 1 | pp8 | ", "| tg4 |",
+        "| pp8 @ d16 |", "| tg4 @ d16 |", " ± ", "toy_sum_pages", "lm_head"})
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << result;
+}
+
+TEST_F(BenchTest, Records) {
+  ToolResult result = run("-p 8-16*2 -n 3 -t 1,2 -r 3 --batch 1,4 -o json");
+  ASSERT_EQ(result.status, 0) << result;
+  Json records = Json::parse(result.out, nullptr, false);
+  ASSERT_TRUE(records.is_array()) << result;
+  ASSERT_EQ(records.size(), 8u);
+  Json last = records[7];
+  EXPECT_EQ(last["test"], "tg3 b4");
+  EXPECT_EQ(last["n_threads"], 2);
+  EXPECT_EQ(last["n_sequences"], 4);
+  EXPECT_EQ(last["n_gen"], 3);
+  EXPECT_EQ(last["model_n_params"], 32);
+  ASSERT_EQ(last["samples_ns"].size(), 3u);
+  ASSERT_EQ(last["samples_ts"].size(), 3u);
+  for (const Json &record : records) {
+    for (const char *key :
+         {"build_commit", "model_filename", "model_type", "model_size",
+          "n_prompt", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
+          "median_ts", "bound_ts", "share", "read_gbps"})
+      EXPECT_TRUE(record.contains(key)) << key;
+    EXPECT_GT(record["avg_ts"], 0);
+    EXPECT_GT(record["share"], 0);
+    // 12 tokens in n nanoseconds.
+    double tokens =
+        record["n_prompt"].get<double>() +
+        record["n_gen"].get<double>() * record["n_sequences"].get<double>();
+    EXPECT_NEAR(record["samples_ts"][0].get<double>() *
+                    record["samples_ns"][0].get<double>() / 1e9,
+                tokens, tokens * 0.01);
+  }
+}
+
+TEST_F(BenchTest, LinesAndCsv) {
+  ToolResult lines = run("-p 4 -n 2 -t 1 -r 1 --no-warmup -o jsonl");
+  ASSERT_EQ(lines.status, 0) << lines;
+  EXPECT_EQ(std::count(lines.out.begin(), lines.out.end(), '\n'), 2);
+  EXPECT_EQ(Json::parse(lines.out.substr(0, lines.out.find('\n')), nullptr,
+                        false)["test"],
+            "pp4");
+  ToolResult csv = run("-p 4 -n 0 -t 1 -r 1 -o csv");
+  ASSERT_EQ(csv.status, 0) << csv;
+  EXPECT_EQ(csv.out.rfind("\"build_commit\",\"cpu_info\"", 0), 0u) << csv;
+  EXPECT_EQ(std::count(csv.out.begin(), csv.out.end(), '\n'), 2);
+}
+
+TEST_F(BenchTest, Errors) {
+  expectError("", "model is required");
+  expectError(path + " --wrong", "unknown argument '--wrong'");
+  expectError(path + " -p x", "--n-prompt expects numbers such as 1,2,4");
+  expectError(path + " -p 0 -n 0", "expected a test");
+  expectError(path + " -t 2000", "--threads is 2000, expected 0 to 1024");
+  expectError(path + " -p 60 -d 10 -n 0 -t 1",
+              "pp60 @ d10 needs 70 tokens of context, but the artifact was "
+              "compiled for at most 64");
+  expectError(path + " -p 0 -n 1 -t 1 --batch 9",
+              "tg1 b9 needs 9 sequences in a step");
+  expectError(path + " -o yaml", "yaml");
+  expectError(path + " -r 0", "0");
+  expectError(directory.path("absent"), "absent");
+  expectError(path + " -p 4 -n 0 -t 1 -r 1 >/dev/full",
+              "No space left on device");
+}
+
+TEST_F(BenchTest, WithoutWeights) {
+  Status status = writeToy(path, [](schema::ArtifactT &artifact) {
+    for (auto &weight : artifact.weights)
+      weight->offset = weight->hash = 0;
+  });
+  ASSERT_TRUE(status.ok()) << status.message();
+  expectError(path, "--weights=none");
+}

@@ -1,0 +1,30 @@
+//===- RooflineTest.cpp - Limits of the machine ---------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/dsv2-bench/Roofline.h"
+
+#include "runtime/drivers/cpu/CpuFeatures.h"
+
+#include <gtest/gtest.h>
+
+using namespace dsv2;
+
+/// Values depend on the machine; they only have to be possible.
+static void expectPossible(uint64_t features) {
+  Result<Roofline> roofline = Roofline::create(1, features, 1 << 22);
+  ASSERT_TRUE(roofline.ok()) << roofline.status().message();
+  Limits limits = roofline->measure();
+  EXPECT_GT(limits.readBytes, 1e8);
+  EXPECT_LT(limits.readBytes, 1e13);
+  for (double operations : limits.operations) {
+    EXPECT_GT(operations, 1e7);
+    EXPECT_LT(operations, 1e14);
+  }
+}
+
+TEST(RooflineTest, Portable) { expectPossible(0); }
+
+TEST(RooflineTest, ThisCpu) { expectPossible(detectCpuFeatures()); }

@@ -1,0 +1,42 @@
+//===- Options.h - The command line of dsv2-bench ---------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_TOOLS_BENCH_OPTIONS_H
+#define DSV2_TOOLS_BENCH_OPTIONS_H
+
+#include "runtime/base/Status.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dsv2 {
+
+enum class OutputFormat { markdown, json, jsonLines, csv };
+
+struct BenchOptions {
+  std::string modelPath;
+  std::string instructionSet;
+  std::vector<int64_t> prompts, generations, depths, threads, batches;
+  int repetitions = 5;
+  int64_t chunk = 0;
+  bool profile = false;
+  bool warmUp = true;
+  OutputFormat output = OutputFormat::markdown;
+};
+
+/// The numbers of "1,2,4-16*2,20-30+5"; `what` names the option in the error.
+Result<std::vector<int64_t>> parseNumbers(const std::string &text,
+                                          const std::string &what);
+
+/// A value is the status to exit with.
+std::optional<int> parseBenchOptions(int argc, char **argv,
+                                     BenchOptions &options);
+
+} // namespace dsv2
+
+#endif // DSV2_TOOLS_BENCH_OPTIONS_H

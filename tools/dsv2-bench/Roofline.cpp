@@ -1,0 +1,118 @@
+//===- Roofline.cpp - What this machine can do ----------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/dsv2-bench/Roofline.h"
+
+#include "runtime/schema/artifact_generated.h"
+#include "tools/dsv2-bench/RooflineLoops.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+using namespace dsv2;
+using schema::CpuFeature;
+using Clock = std::chrono::steady_clock;
+
+/// A burst: long enough to be exact, short enough that clocks stay.
+static constexpr double readSeconds = 0.02, dotSeconds = 0.004;
+
+/// More than the caches of any CPU, as long as the machine has it.
+static constexpr uint64_t largestWorkingSet = uint64_t(512) << 20;
+static constexpr uint64_t readStep = 4096; ///< each thread reads whole ones
+
+static double seconds(Clock::duration time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+Result<Roofline> Roofline::create(int threads, uint64_t features,
+                                  uint64_t workingSet) {
+  Roofline roofline;
+  ThreadPoolOptions options;
+  options.threads = threads;
+  Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(options);
+  if (!pool.ok())
+    return pool.status();
+  roofline.pool = *std::move(pool);
+
+  uint64_t unit = readStep * static_cast<uint64_t>(roofline.pool->size());
+  uint64_t bytes =
+      std::clamp(workingSet, uint64_t(1) << 20, largestWorkingSet) / unit *
+      unit;
+  Result<LargeBuffer> buffer =
+      LargeBuffer::allocate(std::max(bytes, unit), "the bandwidth test");
+  if (!buffer.ok())
+    return buffer.status();
+  roofline.buffer = *std::move(buffer);
+  // Touched by the threads that will read it, and not zero: pages of zeros may
+  // all be the same one.
+  std::byte *data = roofline.buffer.data();
+  size_t slice = roofline.buffer.size() / roofline.pool->size();
+  roofline.pool->run(
+      [&](int thread) { std::memset(data + thread * slice, 1, slice); });
+
+  auto has = [&](auto... wanted) {
+    return ((features & static_cast<uint64_t>(wanted)) && ...);
+  };
+  auto loop = [](auto function, int operations) {
+    return DotLoop{function, double(operations) * dotsPerRound};
+  };
+  bool avx2 = has(CpuFeature::avx2, CpuFeature::fma);
+  bool avx512 = has(CpuFeature::avx512f, CpuFeature::avx512bw);
+  roofline.readLoop = avx512 ? readAvx512 : avx2 ? readAvx2 : readPortable;
+  DotLoop f32 = avx512 ? loop(multiplyF32Avx512, avx512F32Operations)
+                : avx2 ? loop(multiplyF32Avx2, avx2F32Operations)
+                       : loop(multiplyPortable, portableF32Operations);
+  DotLoop bf16 = avx512 && has(CpuFeature::avx512bf16)
+                     ? loop(multiplyBf16, bf16Operations)
+                     : f32;
+  DotLoop int8 = avx512 && has(CpuFeature::avx512vnni)
+                     ? loop(multiplyVnni, vnniOperations)
+                 : avx512 ? loop(multiplyInt8Avx512, avx512Int8Operations)
+                 : avx2   ? loop(multiplyInt8Avx2, avx2Int8Operations)
+                          : f32;
+  roofline.dotLoops = {int8, bf16, f32};
+  return roofline;
+}
+
+double Roofline::measureRead() {
+  size_t slice = buffer.size() / pool->size();
+  const std::byte *data = buffer.data();
+  Clock::time_point start = Clock::now();
+  uint64_t passes = 0;
+  double taken = 0;
+  do {
+    pool->run([&](int thread) { readLoop(data + thread * slice, slice); });
+    ++passes;
+    taken = seconds(Clock::now() - start);
+  } while (taken < readSeconds);
+  return static_cast<double>(passes * slice * pool->size()) / taken;
+}
+
+double Roofline::measureDot(const DotLoop &loop) {
+  uint64_t &count = rounds[&loop - dotLoops.data()];
+  count = std::max<uint64_t>(count, 1000);
+  for (;;) {
+    Clock::time_point start = Clock::now();
+    pool->run([&](int) { loop.run(count); });
+    double taken = seconds(Clock::now() - start);
+    if (taken >= dotSeconds / 2)
+      return static_cast<double>(count) * pool->size() * loop.operations /
+             taken;
+    count *= 2;
+  }
+}
+
+Limits Roofline::measure() {
+  Limits limits;
+  limits.readBytes = measureRead();
+  for (size_t type = 0; type < dotTypeCount; ++type)
+    limits.operations[type] = measureDot(dotLoops[type]);
+  // The threads of the pool spin for a moment; what follows needs their CPUs.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return limits;
+}

@@ -1,0 +1,66 @@
+//===- Roofline.h - What this machine can do --------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Short bursts that measure the two limits of a step: reading memory and
+// multiplying. Clocks and neighbors change from second to second, so each burst
+// is meant to be run right before and after what it is compared with.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_TOOLS_BENCH_ROOFLINE_H
+#define DSV2_TOOLS_BENCH_ROOFLINE_H
+
+#include "runtime/drivers/cpu/LargeBuffer.h"
+#include "runtime/drivers/cpu/ThreadPool.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace dsv2 {
+
+/// The kinds of numbers that matrix products multiply.
+enum class DotType : uint8_t { int8, bf16, f32 };
+inline constexpr size_t dotTypeCount = 3;
+
+/// Per second, of all threads together. A multiplication and an addition are
+/// two operations.
+struct Limits {
+  double readBytes = 0;
+  std::array<double, dotTypeCount> operations = {};
+};
+
+class Roofline {
+public:
+  /// Uses the instructions in `features` (schema::CpuFeature bits), which this
+  /// CPU must have, and as many bytes of memory as `workingSet`, up to a limit:
+  /// a model that fits in the cache is compared with the cache.
+  static Result<Roofline> create(int threads, uint64_t features,
+                                 uint64_t workingSet);
+
+  /// One burst of each kind, some tens of milliseconds in all.
+  Limits measure();
+
+private:
+  using ReadLoop = void (*)(const std::byte *data, size_t bytes);
+  struct DotLoop {
+    void (*run)(uint64_t rounds) = nullptr;
+    double operations = 0; ///< of one round
+  };
+
+  Roofline() = default;
+  double measureRead();
+  double measureDot(const DotLoop &loop);
+
+  std::unique_ptr<ThreadPool> pool;
+  LargeBuffer buffer;
+  ReadLoop readLoop = nullptr;
+  std::array<DotLoop, dotTypeCount> dotLoops;
+  std::array<uint64_t, dotTypeCount> rounds = {}; ///< that take long enough
+};
+
+} // namespace dsv2
+
+#endif // DSV2_TOOLS_BENCH_ROOFLINE_H
