@@ -22,7 +22,7 @@ void readAvx512(const std::byte *data, size_t bytes);
 inline constexpr int dotsPerRound = 12;
 
 /// Operations of one vector instruction: lanes times two.
-inline constexpr int portableF32Operations = 2;
+inline constexpr int portableF32Operations = 8;
 inline constexpr int avx2F32Operations = 16;
 inline constexpr int avx512F32Operations = 32;
 inline constexpr int bf16Operations = 64;

@@ -60,14 +60,3 @@ TEST_F(ChatTest, FullContext) {
   expectError(text + " --chat -c 8 -n 1 --temp 0 -t 1 -q",
               "of which 5 are taken", "ab\nabc\n");
 }
-
-/// The first Ctrl-C ends the answer, and the conversation goes on.
-TEST_F(ChatTest, Interrupt) {
-  ToolResult result =
-      runTool("mkfifo " + directory.path("pipe") + "; (" DSV2_RUN " " + text +
-              " --chat -n 1 --temp 0 -t 1 -q < " + directory.path("pipe") +
-              " & tool=$!; exec 3> " + directory.path("pipe") +
-              "; echo a >&3; sleep 0.3; exec 3>&-; wait $tool)");
-  EXPECT_EQ(result.status, 0) << result;
-  EXPECT_EQ(result.out, "f\n");
-}
