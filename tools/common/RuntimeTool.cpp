@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <system_error>
 
 using namespace dsv2;
@@ -58,6 +60,19 @@ int dsv2::reportError(const std::string &tool, const Status &status) {
   std::fprintf(stderr, "%s: error: %s\n", tool.c_str(),
                status.message().c_str());
   return 1;
+}
+
+int dsv2::runProgram(const std::string &tool,
+                     const std::function<Result<int>()> &body) {
+  try {
+    Result<int> result = body();
+    return result.ok() ? *result : reportError(tool, result.status());
+  } catch (const std::bad_alloc &) {
+    return reportError(tool, Status(StatusCode::exhausted,
+                                    "not enough memory for this input"));
+  } catch (const std::exception &error) {
+    return reportError(tool, Status(StatusCode::internal, error.what()));
+  }
 }
 
 Status dsv2::flushOutput() {

@@ -14,6 +14,7 @@
 #include <CLI/CLI.hpp>
 #include <dsv2/dsv2.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,11 @@ std::optional<int> parseArguments(CLI::App &app, int argc, char **argv);
 
 /// Prints `tool: error: message` on stderr and returns the exit status, 1.
 int reportError(const std::string &tool, const Status &status);
+
+/// Runs the body of a program and returns the status to exit with: its own, or
+/// 1 after reporting what went wrong, lack of memory included.
+int runProgram(const std::string &tool,
+               const std::function<Result<int>()> &body);
 
 /// Fails when what was written to stdout did not arrive.
 Status flushOutput();

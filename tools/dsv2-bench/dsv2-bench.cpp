@@ -33,7 +33,7 @@ static uint64_t featuresOf(const Artifact &artifact, const char *name) {
   return 0;
 }
 
-static Status bench(const BenchOptions &options) {
+static Result<int> bench(const BenchOptions &options) {
   std::vector<Test> tests = testsOf(options);
   if (tests.empty())
     return Status(StatusCode::invalidArgument,
@@ -77,13 +77,13 @@ static Status bench(const BenchOptions &options) {
       DSV2_RETURN_IF_ERROR(report.add(*model, *measurement));
     }
   }
-  return report.end();
+  DSV2_RETURN_IF_ERROR(report.end());
+  return 0;
 }
 
 int main(int argc, char **argv) {
   BenchOptions options;
   if (std::optional<int> exit = parseBenchOptions(argc, argv, options))
     return *exit;
-  Status status = bench(options);
-  return status.ok() ? 0 : reportError("dsv2-bench", status);
+  return runProgram("dsv2-bench", [&] { return bench(options); });
 }

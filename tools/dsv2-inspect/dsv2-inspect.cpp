@@ -97,7 +97,7 @@ static std::string describe(const Artifact &artifact, const Options &options) {
   return result;
 }
 
-static Status inspect(const Options &options) {
+static Result<int> inspect(const Options &options) {
   Result<Artifact> artifact = Artifact::open(options.path);
   if (!artifact.ok())
     return artifact.status();
@@ -110,13 +110,13 @@ static Status inspect(const Options &options) {
                 "\n"
           : describe(*artifact, options);
   std::fwrite(output.data(), 1, output.size(), stdout);
-  return flushOutput();
+  DSV2_RETURN_IF_ERROR(flushOutput());
+  return 0;
 }
 
 int main(int argc, char **argv) {
   Options options;
   if (std::optional<int> exit = parse(argc, argv, options))
     return *exit;
-  Status status = inspect(options);
-  return status.ok() ? 0 : reportError("dsv2-inspect", status);
+  return runProgram("dsv2-inspect", [&] { return inspect(options); });
 }

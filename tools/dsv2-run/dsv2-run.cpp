@@ -264,6 +264,5 @@ int main(int argc, char **argv) {
   RunOptions options;
   if (std::optional<int> exit = parseRunOptions(argc, argv, options))
     return *exit;
-  Result<int> result = Run(options).perform();
-  return result.ok() ? *result : reportError("dsv2-run", result.status());
+  return runProgram("dsv2-run", [&] { return Run(options).perform(); });
 }
