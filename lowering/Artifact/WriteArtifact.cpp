@@ -107,17 +107,16 @@ static void addPlan(ModuleOp module, schema::ArtifactT &artifact,
 
 /// Describes every weight and, with a source, writes it.
 static LogicalResult
-addWeights(const PlanOrdinals &ordinals, const ::dsv2::TensorSource *source,
+addWeights(ArrayRef<WeightOp> weights, const ::dsv2::TensorSource *source,
            unsigned threads, const WeightProgress &progress,
            ArtifactWriter &writer, schema::ArtifactT &artifact) {
   uint64_t total = 0, done = 0;
-  for (auto &[name, weight] : ordinals.weights)
+  for (WeightOp weight : weights)
     total += weightBytes(weight.getWeightType());
-  for (auto &[name, op] : ordinals.weights) {
-    WeightOp weight = op;
+  for (WeightOp weight : weights) {
     RankedTensorType type = weight.getWeightType();
     auto table = std::make_unique<schema::WeightT>();
-    table->name = name.str();
+    table->name = weight.getSymName().str();
     llvm::raw_string_ostream(table->type) << type;
     table->parameters = type.getNumElements();
     table->bytes = weightBytes(type);
@@ -168,8 +167,10 @@ mlir::dsv2::writeArtifact(ModuleOp module, const ArtifactContents &contents,
   Result<ArtifactWriter> writer = ArtifactWriter::create(path.str());
   if (!writer.ok())
     return emitError(module.getLoc()) << writer.status().message();
-  if (failed(
-          addWeights(ordinals, source, threads, progress, *writer, artifact)))
+  SmallVector<WeightOp> weights;
+  for (const auto &entry : ordinals.weights)
+    weights.push_back(entry.second);
+  if (failed(addWeights(weights, source, threads, progress, *writer, artifact)))
     return failure();
   Status finished = writer->finish(artifact);
   if (!finished.ok())

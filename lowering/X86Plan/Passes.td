@@ -42,6 +42,28 @@ def PackForX86Pass : Pass<"dsv2-pack-for-x86", "::mlir::func::FuncOp"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def DequantizeWeightsPass : Pass<"dsv2-dequantize-weights"> {
+  let summary = "Compute with the values that quantized weights stand for";
+  let description = [{
+    For targets whose kernels know no block formats.
+
+    Before:
+
+    ```mlir
+    %y = dsv2.linear %x, %q : tensor<?x64xf32>, tensor<32x64xi4, #dsv2.block_int4<32>> -> tensor<?x32xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %w = dsv2.dequantize %q : tensor<32x64xi4, #dsv2.block_int4<32>> -> tensor<32x64xf32>
+    %y = dsv2.linear %x, %w : tensor<?x64xf32>, tensor<32x64xf32> -> tensor<?x32xf32>
+    ```
+
+    Does not change rounding.
+  }];
+}
+
 def FoldRowPackingPass : Pass<"dsv2-fold-row-packing"> {
   let summary = "Let an operation write its result packed";
   let description = [{

@@ -32,7 +32,7 @@ static CachePlane planeOf(LatentCacheType cache,
 }
 
 /// A name part that says everything about the cache and the scale.
-static std::string nameOf(const CachePlane &plane, float scale) {
+static std::string planeName(const CachePlane &plane, float scale) {
   return (Twine(plane.latent) + "+" + Twine(plane.rope) + "_page" +
           Twine(plane.pageSize) + "_scale" +
           llvm::utohexstr(llvm::bit_cast<uint32_t>(scale)))
@@ -121,9 +121,10 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
   spec.splitTokens = kSplitTokens;
   spec.maxContext = builder.limits().maxContext;
   spec.format = *format;
-  std::string suffix = ("_" + Twine(spec.heads) + "x" +
-                        nameOf(spec.cache, spec.scale) + "_" + nameOf(*format))
-                           .str();
+  std::string suffix =
+      ("_" + Twine(spec.heads) + "x" + planeName(spec.cache, spec.scale) + "_" +
+       nameOf(*format))
+          .str();
   SmallVector<BindingAttr> bindings = {query.binding(Access::In),
                                        builder.cache(op.getLayer(), Access::In),
                                        builder.batch(BatchField::Positions),
@@ -196,7 +197,7 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
   spec.format = RowFormat::f32;
   std::string name =
       ("expanded_attention_" + Twine(spec.heads) + "x" + Twine(spec.nope) +
-       "+" + Twine(spec.value) + "_" + nameOf(spec.cache, spec.scale) +
+       "+" + Twine(spec.value) + "_" + planeName(spec.cache, spec.scale) +
        "_nope" + Twine(nopeWidth) + "_rope" + Twine(rope.strides[1]))
           .str();
   if (failed(use(op, builder, name,

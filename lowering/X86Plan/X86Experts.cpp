@@ -97,7 +97,8 @@ FailureOr<bool> X86Provider::combine(CombineExpertsOp op, Operation *at,
       (addend && !builder.view(addend).isDense()))
     return false;
   SmallVector<BindingAttr> bindings;
-  for (Value value : {op.getSlots(), op.getWeights(), op.getTokenSlot()})
+  for (Value value :
+       SmallVector<Value>{op.getSlots(), op.getWeights(), op.getTokenSlot()})
     bindings.push_back(builder.view(value).binding(Access::In));
   if (addend)
     bindings.push_back(builder.view(addend).binding(Access::In));

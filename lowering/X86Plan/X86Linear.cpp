@@ -119,8 +119,9 @@ FailureOr<bool> X86Provider::groupedLinear(GroupedLinearOp op,
   spec.maxSlots = builder.limits().maxBatchTokens * output.rows.multiple;
   spec.gather = op.getSlotToken() != nullptr;
   SmallVector<BindingAttr> bindings;
-  for (Value value : {op.getInput(), op.getWeight(), op.getOffsets(),
-                      op.getActive(), op.getCount()})
+  for (Value value :
+       SmallVector<Value>{op.getInput(), op.getWeight(), op.getOffsets(),
+                          op.getActive(), op.getCount()})
     bindings.push_back(builder.view(value).binding(Access::In));
   if (spec.gather)
     bindings.push_back(builder.view(op.getSlotToken()).binding(Access::In));

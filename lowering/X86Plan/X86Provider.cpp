@@ -125,7 +125,7 @@ FailureOr<bool> X86Provider::add(arith::AddFOp op, Builder &builder) {
     return combine(cast<CombineExpertsOp>(producer), op, op.getResult(), other,
                    builder);
   }
-  return false;
+  return sumRows(op, builder);
 }
 
 //===----------------------------------------------------------------------===//

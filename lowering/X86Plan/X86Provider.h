@@ -30,6 +30,9 @@ public:
 private:
   using Builder = plan::DispatchBuilder;
 
+  /// A sum that the kernel of one of its operands computes, or any other.
+  FailureOr<bool> add(arith::AddFOp op, Builder &builder);
+
   // X86Linear.cpp
   FailureOr<bool> linear(LinearOp op, Operation *at, Value result,
                          Value residual, Builder &builder);
@@ -41,7 +44,7 @@ private:
   FailureOr<bool> packRows(PackRowsOp op, Builder &builder);
   FailureOr<bool> swiglu(SwigluOp op, Builder &builder);
   FailureOr<bool> rope(RopeOp op, Builder &builder);
-  FailureOr<bool> add(arith::AddFOp op, Builder &builder);
+  FailureOr<bool> sumRows(arith::AddFOp op, Builder &builder);
   // X86Experts.cpp
   FailureOr<bool> route(RouteOp op, Builder &builder);
   FailureOr<bool> groupTokens(GroupTokensOp op, Builder &builder);

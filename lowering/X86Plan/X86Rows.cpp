@@ -184,3 +184,22 @@ FailureOr<bool> X86Provider::rope(RopeOp op, Builder &builder) {
     return failure();
   return true;
 }
+
+FailureOr<bool> X86Provider::sumRows(arith::AddFOp op, Builder &builder) {
+  TensorView lhs = builder.view(op.getLhs()), rhs = builder.view(op.getRhs());
+  if (lhs.shape.size() != 2 || !lhs.isDense() || !rhs.isDense() ||
+      lhs.rows != plan::RowCount{plan::Dim::Tokens, 1} || lhs.rows != rhs.rows)
+    return false;
+  SumRowsSpec spec;
+  spec.tokens = builder.limits().maxBatchTokens;
+  spec.depth = lhs.shape[1];
+  std::string name = ("add_" + Twine(spec.depth)).str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitSumRows(module, symbol, set, spec);
+                 },
+                 {lhs.binding(Access::In), rhs.binding(Access::In),
+                  builder.view(op.getResult()).binding(Access::Out)})))
+    return failure();
+  return true;
+}

@@ -1,0 +1,80 @@
+//===- Pipelines.cpp - The phases of the compiler -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/Pipelines/Pipelines.h"
+
+#include "lowering/X86Plan/Passes.h"
+#include "passes/Passes.h"
+
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+/// Adds the pass called `name` with `options` in its own syntax.
+static LogicalResult addPass(OpPassManager &pm, StringRef name,
+                             StringRef options) {
+  return parsePassPipeline((name + "{" + options + "}").str(), pm);
+}
+
+LogicalResult
+mlir::dsv2::buildFusePipeline(OpPassManager &pm,
+                              const FusePipelineOptions &options) {
+  pm.addPass(createSpecializePhasesPass());
+  if (failed(addPass(pm, "dsv2-absorb-up-projections", options.absorb)))
+    return failure();
+  pm.addPass(createFuseExpandedAttentionPass());
+  if (!options.quantize.empty() &&
+      failed(addPass(pm, "dsv2-quantize-weights", options.quantize)))
+    return failure();
+  if (!options.extraPasses.empty() &&
+      failed(parsePassPipeline(options.extraPasses, pm)))
+    return failure();
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  return success();
+}
+
+void mlir::dsv2::buildPrepareX86Pipeline(OpPassManager &pm) {
+  pm.addPass(createGroupExpertsPass());
+  pm.addPass(createFuseGateUpPass());
+  pm.addPass(createFuseDownProjectionsPass());
+  pm.addPass(createFuseRopeAppendPass());
+  pm.addNestedPass<func::FuncOp>(createPackForX86Pass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createFoldRowPackingPass());
+  pm.addPass(createHoistWeightsPass());
+  pm.addPass(createCSEPass());
+}
+
+void mlir::dsv2::buildPrepareReferencePipeline(OpPassManager &pm) {
+  pm.addPass(createDequantizeWeightsPass());
+  pm.addPass(createHoistWeightsPass());
+  pm.addPass(createCSEPass());
+}
+
+void mlir::dsv2::registerDSV2Pipelines() {
+  registerPassPipeline(
+      "dsv2-fuse", "Rewrite model IR without regard to the target",
+      [](OpPassManager &pm, StringRef text,
+         function_ref<LogicalResult(const Twine &)> emitError) {
+        FusePipelineOptions options;
+        if (failed(options.parseFromString(text)) ||
+            failed(buildFusePipeline(pm, options)))
+          return emitError("invalid options '" + text + "' for dsv2-fuse");
+        return success();
+      },
+      [](function_ref<void(const ::mlir::detail::PassOptions &)> visit) {
+        visit(FusePipelineOptions());
+      });
+  PassPipelineRegistration<>("dsv2-prepare-x86",
+                             "Formats and fusions of the x86-64 kernels",
+                             buildPrepareX86Pipeline);
+  PassPipelineRegistration<>("dsv2-prepare-reference",
+                             "What the reference target needs",
+                             buildPrepareReferencePipeline);
+}

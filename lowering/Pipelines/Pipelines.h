@@ -1,0 +1,47 @@
+//===- Pipelines.h - The phases of the compiler -----------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Each phase is a pipeline that is registered and can be run alone:
+//
+//   dsv2-fuse               target-independent rewrites of model IR
+//   dsv2-prepare-x86        formats and fusions of the x86-64 kernels
+//   dsv2-prepare-reference  what the reference target needs
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_PIPELINES_PIPELINES_H
+#define DSV2_LOWERING_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace mlir::dsv2 {
+
+/// Options of the `dsv2-fuse` pipeline.
+struct FusePipelineOptions : PassPipelineOptions<FusePipelineOptions> {
+  Option<std::string> quantize{
+      *this, "quantize",
+      llvm::cl::desc("Options of dsv2-quantize-weights; empty: no "
+                     "quantization")};
+  Option<std::string> absorb{
+      *this, "absorb", llvm::cl::desc("Options of dsv2-absorb-up-projections")};
+  /// Where a plugin adds its fusions, without an edit to this file.
+  Option<std::string> extraPasses{
+      *this, "extra-passes",
+      llvm::cl::desc("Pass pipeline to run after the built-in fusions")};
+};
+
+/// Adds the target-independent rewrites to `pm`. Fails when an option does not
+/// parse.
+LogicalResult buildFusePipeline(OpPassManager &pm,
+                                const FusePipelineOptions &options);
+
+void buildPrepareX86Pipeline(OpPassManager &pm);
+void buildPrepareReferencePipeline(OpPassManager &pm);
+
+void registerDSV2Pipelines();
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_LOWERING_PIPELINES_PIPELINES_H

@@ -1,0 +1,416 @@
+//===- CompileModel.cpp - From a source to an artifact --------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/dsv2-compile/CompileModel.h"
+
+#include "dialect/DSV2Dialect.h"
+#include "lowering/Artifact/WriteArtifact.h"
+#include "lowering/Pipelines/Pipelines.h"
+#include "lowering/Plan/PlanDialect.h"
+#include "lowering/X86/Codegen.h"
+#include "lowering/X86Plan/FormPrograms.h"
+#include "models/BuiltinConfigs.h"
+#include "models/RandomTensorSource.h"
+#include "models/builder/ImportModel.h"
+#include "models/tokenizer/TokenizerReader.h"
+#include "tools/common/CompilerTool.h"
+#include "tools/dsv2-compile/Progress.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using ::dsv2::Result;
+using ::dsv2::TensorSource;
+
+namespace {
+
+/// One compilation: holds what the phases pass on. Every step reports its own
+/// errors and returns failure after one.
+class Compilation {
+public:
+  Compilation(const CompileOptions &options, const DialectRegistry &registry)
+      : options(options), context(registry), progress(options.quiet) {}
+
+  LogicalResult run();
+
+private:
+  bool isReference() const { return options.target == "reference"; }
+  LogicalResult error(const Twine &message) {
+    reportError("dsv2-compile", message);
+    return failure();
+  }
+
+  LogicalResult checkOptions();
+  LogicalResult openSource();
+  LogicalResult openWeights();
+  LogicalResult chooseLimits();
+  LogicalResult runPipeline(function_ref<LogicalResult(OpPassManager &)> build);
+  LogicalResult formPlans();
+  LogicalResult compileKernelModules();
+  LogicalResult writeFile();
+  void summarize(const ArtifactSummary &summary);
+
+  /// Dumps the IR of a phase; true when compilation ends with it.
+  FailureOr<bool> finish(Phase phase, StringRef name, Operation *ir);
+  LogicalResult printTo(StringRef path, Operation *ir);
+
+  const CompileOptions &options;
+  MLIRContext context;
+  Progress progress;
+  SmallVector<x86::InstructionSet> sets;
+  ModelSource source;
+  OwningOpRef<ModuleOp> module;
+  std::optional<::dsv2::RandomTensorSource> random;
+  const TensorSource *tensors = nullptr;
+  std::string weightsName;
+  /// One for each instruction set, or the one of the reference target.
+  std::vector<OwningOpRef<ModuleOp>> kernelModules;
+  ArtifactContents contents;
+  double compileSeconds = 0;
+};
+
+} // namespace
+
+LogicalResult Compilation::checkOptions() {
+  if (options.output.empty() && options.stopAfter == Phase::artifact)
+    return error("expects an output file: add -o model.dsv2");
+  if (isReference())
+    return success();
+  std::string message;
+  FailureOr<SmallVector<x86::InstructionSet>> parsed =
+      x86::parseTarget(options.target, message);
+  if (failed(parsed))
+    return error(message);
+  sets = *parsed;
+  return success();
+}
+
+/// Opens SOURCE and makes or reads the model IR.
+LogicalResult Compilation::openSource() {
+  std::string name = options.source;
+  if (StringRef(name).ends_with(".mlir")) {
+    module = parseSourceFile<ModuleOp>(name, &context);
+    if (!module)
+      return failure();
+    auto attribute = (*module)->getAttrOfType<StringAttr>("dsv2.source");
+    if (!attribute)
+      return error("'" + name +
+                   "' has no module attribute dsv2.source; expected the "
+                   "checkpoint or config it was imported from");
+    name = attribute.getValue().str();
+  }
+  Result<ModelSource> opened = openModelSource(name);
+  if (!opened.ok())
+    return error(opened.status().message());
+  source = *std::move(opened);
+  if (!module)
+    module = importModel(&context, source, isReference());
+  return success();
+}
+
+LogicalResult Compilation::openWeights() {
+  weightsName = options.weights;
+  if (weightsName.empty()) {
+    if (!source.checkpoint && options.stopAfter == Phase::artifact)
+      return error("'" + source.name +
+                   "' has no weights; add --weights=random:SEED or "
+                   "--weights=none");
+    weightsName = source.checkpoint ? "checkpoint" : "none";
+  }
+  if (weightsName == "none")
+    return success();
+  if (weightsName == "checkpoint") {
+    if (!source.checkpoint)
+      return error("'" + source.name +
+                   "' is no checkpoint; use --weights=random:SEED or none");
+    tensors = &*source.checkpoint;
+    return success();
+  }
+  uint64_t seed;
+  StringRef text = weightsName;
+  if (!text.consume_front("random:") || text.getAsInteger(10, seed))
+    return error("invalid --weights '" + weightsName +
+                 "'; expected checkpoint, random:SEED or none");
+  tensors = &random.emplace(source.config, seed);
+  return success();
+}
+
+LogicalResult Compilation::chooseLimits() {
+  plan::StepLimits &limits = contents.limits;
+  // Reference kernels hold every score of a step at once.
+  int64_t usual = isReference() ? 4096 : 32768;
+  limits.maxContext =
+      options.maxContext.value_or(std::min(source.config.maxPosition, usual));
+  limits.maxBatchTokens = options.maxBatchTokens.value_or(512);
+  limits.maxSequences = options.maxSequences.value_or(16);
+  limits.maxLogitRows = limits.maxBatchTokens;
+  for (auto [name, value, most] :
+       {std::tuple("--max-context", limits.maxContext,
+                   source.config.maxPosition),
+        std::tuple("--max-batch-tokens", limits.maxBatchTokens,
+                   int64_t(1) << 16),
+        std::tuple("--max-sequences", limits.maxSequences, int64_t(4096))})
+    if (value < 1 || value > most)
+      return error(Twine("invalid ") + name + " " + Twine(value) +
+                   "; expected 1 to " + Twine(most));
+  if (limits.maxSequences > limits.maxBatchTokens)
+    limits.maxSequences = limits.maxBatchTokens;
+  return success();
+}
+
+LogicalResult Compilation::printTo(StringRef path, Operation *ir) {
+  std::string message;
+  auto file = openOutputFile(path, &message);
+  if (!file)
+    return error(message);
+  ir->print(file->os());
+  file->os().flush();
+  if (file->os().has_error()) {
+    message =
+        "cannot write '" + path.str() + "': " + file->os().error().message();
+    file->os().clear_error();
+    return error(message);
+  }
+  file->keep();
+  return success();
+}
+
+FailureOr<bool> Compilation::finish(Phase phase, StringRef name,
+                                    Operation *ir) {
+  double seconds = progress.lap();
+  compileSeconds += seconds;
+  if (!options.dumpDirectory.empty()) {
+    if (std::error_code code =
+            llvm::sys::fs::create_directories(options.dumpDirectory))
+      return error("cannot create '" + options.dumpDirectory +
+                   "': " + code.message());
+    SmallString<128> path(options.dumpDirectory);
+    llvm::sys::path::append(path, Twine(static_cast<int>(phase) + 1) + "-" +
+                                      name + ".mlir");
+    if (failed(printTo(path, ir)))
+      return failure();
+  }
+  if (options.stopAfter != phase)
+    return false;
+  if (failed(printTo(options.output.empty() ? "-" : options.output, ir)))
+    return failure();
+  return true;
+}
+
+LogicalResult
+Compilation::runPipeline(function_ref<LogicalResult(OpPassManager &)> build) {
+  PassManager pm(&context);
+  if (failed(build(pm)))
+    return failure();
+  return pm.run(*module);
+}
+
+/// Forms the programs for each instruction set. The plan must not depend on
+/// it: artifacts have one plan and several kernel libraries.
+LogicalResult Compilation::formPlans() {
+  module->walk(
+      [&](LatentAppendOp op) { contents.cache = op.getCache().getType(); });
+  module->walk(
+      [&](CacheAppendOp op) { contents.cache = op.getCache().getType(); });
+  if (!contents.cache)
+    return error("the model appends to no cache; expected dsv2.cache_append");
+  auto printed = [](ModuleOp ir) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    for (auto program : ir.getOps<plan::ProgramOp>())
+      program.print(os);
+    return text;
+  };
+  OwningOpRef<ModuleOp> prepared = module->clone();
+  size_t count = isReference() ? 1 : sets.size();
+  for (size_t i = 0; i < count; ++i) {
+    OwningOpRef<ModuleOp> planned = prepared->clone();
+    FailureOr<OwningOpRef<ModuleOp>> kernels = formPrograms(
+        *planned, isReference() ? nullptr : &sets[i], contents.limits);
+    if (failed(kernels))
+      return failure();
+    kernelModules.push_back(*std::move(kernels));
+    if (i == 0)
+      module = std::move(planned);
+    else if (printed(*module) != printed(*planned))
+      return error("the plan for " + sets[i].name + " differs from that for " +
+                   sets[0].name + "; compile for one of them");
+  }
+  return success();
+}
+
+LogicalResult Compilation::compileKernelModules() {
+  for (auto [i, kernels] : llvm::enumerate(kernelModules)) {
+    // The oldest set is the common ground of every machine we run on.
+    const x86::InstructionSet &set =
+        isReference() ? x86::allInstructionSets().back() : sets[i];
+    x86::CodegenOptions codegen;
+    codegen.approximateMath = !isReference();
+    codegen.partitions = options.threads;
+    codegen.dump = !options.dumpDirectory.empty();
+    FailureOr<x86::KernelLibrary> library =
+        x86::compileKernels(*kernels, set, codegen);
+    if (failed(library))
+      return failure();
+    CompiledKernels compiled;
+    compiled.name = isReference() ? "reference" : set.name.str();
+    compiled.features = set.features;
+    compiled.library = *std::move(library);
+    contents.kernels.push_back(std::move(compiled));
+  }
+  if (options.dumpDirectory.empty())
+    return success();
+  for (const CompiledKernels &kernels : contents.kernels)
+    for (auto [extension, text] :
+         {std::pair("ll", StringRef(kernels.library.llvmIR)),
+          std::pair("s", StringRef(kernels.library.assembly))}) {
+      SmallString<128> path(options.dumpDirectory);
+      llvm::sys::path::append(path,
+                              "6-kernels-" + kernels.name + "." + extension);
+      std::string message;
+      auto file = openOutputFile(path, &message);
+      if (!file)
+        return error(message);
+      file->os() << text;
+      file->keep();
+    }
+  return success();
+}
+
+/// The config as its author wrote it, for the artifact.
+static std::string configText(const ModelSource &source) {
+  if (auto json = ::dsv2::findBuiltinConfig(source.name))
+    return std::string(*json);
+  SmallString<128> path(source.name);
+  if (source.checkpoint)
+    llvm::sys::path::append(path, "config.json");
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  return buffer ? (*buffer)->getBuffer().str() : std::string();
+}
+
+LogicalResult Compilation::writeFile() {
+  StringRef stem = source.name;
+  stem.consume_back("/");
+  contents.modelName = llvm::sys::path::stem(stem).str();
+  contents.configJson = configText(source);
+  contents.config = source.config;
+  contents.target = options.target;
+  contents.weights = weightsName;
+  contents.quantize = options.quantize == "none" ? "" : options.quantize;
+  if (source.checkpoint &&
+      llvm::sys::fs::exists(source.name + "/tokenizer.json")) {
+    Result<::dsv2::TokenizerModel> tokenizer =
+        ::dsv2::readTokenizer(source.name);
+    if (!tokenizer.ok())
+      return error(tokenizer.status().message());
+    contents.tokenizer = *std::move(tokenizer);
+  }
+  FailureOr<ArtifactSummary> summary = writeArtifact(
+      *module, contents, tensors, options.output, options.threads,
+      [&](uint64_t done, uint64_t total) { progress.weights(done, total); });
+  if (failed(summary))
+    return failure();
+  summarize(*summary);
+  return success();
+}
+
+void Compilation::summarize(const ArtifactSummary &summary) {
+  double weightSeconds = progress.lap();
+  uint64_t fileBytes = 0;
+  (void)llvm::sys::fs::file_size(options.output, fileBytes);
+  const plan::StepLimits &limits = contents.limits;
+  uint64_t kvBytes = kvBytesPerToken(
+      source.config, contents.cache.getElementType().isF32() ? 4 : 2);
+  std::string setNames;
+  for (const CompiledKernels &kernels : contents.kernels)
+    setNames += (setNames.empty() ? "" : ", ") + kernels.name;
+
+  progress.line(llvm::formatv("model    {0}, {1:N} parameters",
+                              contents.modelName,
+                              parameterCount(source.config)));
+  progress.line(llvm::formatv("kernels  {0} for {1}",
+                              contents.kernels.front().library.codeBytes.size(),
+                              setNames));
+  progress.line(llvm::formatv("weights  {0}, {1}{2}", summary.weightCount,
+                              formatBytes(summary.weightBytes),
+                              tensors ? "" : " (not written)"));
+  progress.line(llvm::formatv(
+      "memory   weights {0}, work {1} at most, cache {2} for {3} tokens",
+      formatBytes(summary.weightBytes), formatBytes(summary.arenaBytes),
+      formatBytes(kvBytes * limits.maxContext), limits.maxContext));
+  progress.line(llvm::formatv(
+      "step     {0} tokens, {1} sequences of {2} tokens at most",
+      limits.maxBatchTokens, limits.maxSequences, limits.maxContext));
+  progress.line(llvm::formatv("time     compile {0:f2} s, weights {1:f2} s",
+                              compileSeconds, weightSeconds));
+  progress.line(llvm::formatv("wrote    {0}, {1}", options.output,
+                              formatBytes(fileBytes)));
+}
+
+LogicalResult Compilation::run() {
+  if (failed(checkOptions()) || failed(openSource()) || failed(openWeights()) ||
+      failed(chooseLimits()))
+    return failure();
+  FailureOr<bool> done = finish(Phase::model, "model", *module);
+  if (failed(done) || *done)
+    return success(succeeded(done));
+
+  FusePipelineOptions fuse;
+  fuse.extraPasses = options.extraPasses;
+  if (options.quantize == "int8" || options.quantize == "int4")
+    fuse.quantize = "format=" + options.quantize;
+  else if (options.quantize != "none")
+    fuse.quantize = options.quantize;
+  // Remarks of the cost model are for dsv2-opt and --dump-phases-to.
+  ScopedDiagnosticHandler quiet(&context, [](Diagnostic &diagnostic) {
+    return success(diagnostic.getSeverity() == DiagnosticSeverity::Remark);
+  });
+  if (failed(runPipeline(
+          [&](OpPassManager &pm) { return buildFusePipeline(pm, fuse); })))
+    return failure();
+  done = finish(Phase::fuse, "fuse", *module);
+  if (failed(done) || *done)
+    return success(succeeded(done));
+
+  if (failed(runPipeline([&](OpPassManager &pm) {
+        if (isReference())
+          buildPrepareReferencePipeline(pm);
+        else
+          buildPrepareX86Pipeline(pm);
+        return success();
+      })))
+    return failure();
+  done = finish(Phase::prepare, "prepare", *module);
+  if (failed(done) || *done)
+    return success(succeeded(done));
+
+  if (failed(formPlans()))
+    return failure();
+  done = finish(Phase::plan, "plan", *module);
+  if (failed(done) || *done)
+    return success(succeeded(done));
+  done = finish(Phase::kernels, "kernels", *kernelModules.front());
+  if (failed(done) || *done)
+    return success(succeeded(done));
+
+  if (failed(compileKernelModules()))
+    return failure();
+  compileSeconds += progress.lap();
+  return writeFile();
+}
+
+int mlir::dsv2::compileModel(const CompileOptions &options,
+                             const DialectRegistry &registry) {
+  return succeeded(Compilation(options, registry).run()) ? 0 : 1;
+}
