@@ -1,0 +1,117 @@
+//===- AgreementTest.cpp - One model, many ways to run it -----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Chunk sizes, batches, threads and forms of attention must not matter: the
+// first three to the bit where the same program runs, the last to rounding.
+//
+//===----------------------------------------------------------------------===//
+
+#include "test/integration/Harness.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+using namespace dsv2::test;
+
+namespace {
+
+const std::string fixture = std::string(DSV2_FIXTURES) + "/v2-grouped";
+
+class AgreementTest : public testing::TestWithParam<std::string> {
+protected:
+  std::string artifact = compiled(fixture, GetParam());
+  std::vector<int32_t> tokens = readIds(fixture + "/tokens.npy").data;
+
+  /// The largest relative error of a token's logits.
+  static double worst(const std::vector<float> &a, const std::vector<float> &b,
+                      int64_t vocab) {
+    double error = 0;
+    for (size_t t = 0; t * vocab < b.size(); ++t)
+      error = std::max(error, relativeError(a.data() + t * vocab,
+                                            b.data() + t * vocab, vocab));
+    return error;
+  }
+};
+
+TEST_P(AgreementTest, ChunksAgree) {
+  Runner runner(artifact);
+  std::vector<float> whole = runner.evaluate(tokens, 512);
+  bool isReference = GetParam().find("reference") != std::string::npos;
+  for (int64_t chunk : {1, 63, 64, 65, 127, 128, 129}) {
+    std::vector<float> found = runner.evaluate(tokens, chunk);
+    ASSERT_EQ(found.size(), whole.size());
+    // Chunks of one run the latent form, which rounds elsewhere; its flips of
+    // near-tied experts are allowed for by comparing the median token.
+    std::vector<double> errors;
+    int64_t vocab = runner.vocab();
+    for (size_t t = 0; t * vocab < whole.size(); ++t)
+      errors.push_back(relativeError(found.data() + t * vocab,
+                                     whole.data() + t * vocab, vocab));
+    std::nth_element(errors.begin(), errors.begin() + errors.size() / 2,
+                     errors.end());
+    EXPECT_LE(errors[errors.size() / 2], isReference ? 1e-5 : 2e-2)
+        << "chunk " << chunk;
+  }
+}
+
+TEST_P(AgreementTest, BatchEqualsSequencesAlone) {
+  Runner runner(artifact);
+  // Prompts of different lengths, then a step of one token each.
+  std::vector<int64_t> lengths = {1, 7, 33, 64, 90};
+  std::vector<std::vector<float>> alone, aloneNext;
+  for (int64_t length : lengths) {
+    dsv2_sequence_t sequence = runner.newSequence();
+    alone.push_back(
+        runner.step({{sequence, {tokens.begin(), tokens.begin() + length}}}));
+    aloneNext.push_back(runner.step({{sequence, {tokens[length]}}}));
+  }
+  std::vector<Runner::Input> prompts, nexts;
+  for (int64_t length : lengths) {
+    dsv2_sequence_t sequence = runner.newSequence();
+    prompts.push_back({sequence, {tokens.begin(), tokens.begin() + length}});
+    nexts.push_back({sequence, {tokens[length]}});
+  }
+  std::vector<float> together = runner.step(prompts);
+  std::vector<float> togetherNext = runner.step(nexts);
+  int64_t vocab = runner.vocab(), row = 0;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    // A prompt that is short enough runs the decode program when it is alone.
+    std::vector<float> mine(together.begin() + row * vocab,
+                            together.begin() + (row + lengths[i]) * vocab);
+    if (lengths[i] > 8) {
+      EXPECT_EQ(mine, alone[i]) << "prompt of " << lengths[i];
+      std::vector<float> next(togetherNext.begin() + i * vocab,
+                              togetherNext.begin() + (i + 1) * vocab);
+      EXPECT_EQ(next, aloneNext[i]) << "after a prompt of " << lengths[i];
+    } else {
+      EXPECT_LE(worst(mine, alone[i], vocab), 5e-2);
+    }
+    row += lengths[i];
+  }
+}
+
+TEST_P(AgreementTest, RunsAndThreadsAreBitEqual) {
+  Runner one(artifact, 1), two(artifact, 2), four(artifact, 4);
+  std::vector<float> first = two.evaluate(tokens, 48);
+  EXPECT_EQ(two.evaluate(tokens, 48), first);
+  EXPECT_EQ(one.evaluate(tokens, 48), first);
+  EXPECT_EQ(four.evaluate(tokens, 48), first);
+  EXPECT_EQ(one.evaluate(tokens, 1), two.evaluate(tokens, 1));
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, AgreementTest,
+                         testing::Values("--target=reference",
+                                         "--target=native",
+                                         "--target=x86-64-v3",
+                                         "--quantize=int8", "--quantize=int4"),
+                         [](const auto &info) {
+                           std::string name = info.param.substr(2);
+                           std::replace_if(
+                               name.begin(), name.end(),
+                               [](char c) { return !std::isalnum(c); }, '_');
+                           return name;
+                         });
+
+} // namespace
