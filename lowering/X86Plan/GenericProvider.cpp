@@ -6,6 +6,8 @@
 
 #include "lowering/X86Plan/GenericProvider.h"
 
+#include "mlir/IR/Matchers.h"
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using plan::Access;
@@ -58,8 +60,13 @@ static std::string keyOf(Operation *op, ArrayRef<TensorBuffer> operands,
     if (attribute.getName() != "layer")
       os << " " << attribute.getName().getValue() << "="
          << attribute.getValue();
-  for (Type type : op->getOperandTypes())
-    os << " " << type;
+  for (Value operand : op->getOperands()) {
+    os << " " << operand.getType();
+    // Constants are part of the code.
+    Attribute constant;
+    if (matchPattern(operand, m_Constant(&constant)))
+      os << "=" << constant;
+  }
   for (ArrayRef<TensorBuffer> buffers : {operands, results})
     for (const TensorBuffer &buffer : buffers)
       os << " " << buffer.type << ":" << static_cast<int>(buffer.rows.dim)

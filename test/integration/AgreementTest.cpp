@@ -24,6 +24,15 @@ protected:
   std::string artifact = compiled(fixture, GetParam());
   std::vector<int32_t> tokens = readIds(fixture + "/tokens.npy").data;
 
+  /// How far the two forms of attention may be apart for the median token:
+  /// they round at different places, and with quantized weights each later
+  /// product also rounds its inputs to eight bits.
+  double tolerance() const {
+    if (GetParam().find("reference") != std::string::npos)
+      return 1e-5;
+    return GetParam().find("quantize") != std::string::npos ? 8e-2 : 2e-2;
+  }
+
   /// The largest relative error of a token's logits.
   static double worst(const std::vector<float> &a, const std::vector<float> &b,
                       int64_t vocab) {
@@ -38,7 +47,6 @@ protected:
 TEST_P(AgreementTest, ChunksAgree) {
   Runner runner(artifact);
   std::vector<float> whole = runner.evaluate(tokens, 512);
-  bool isReference = GetParam().find("reference") != std::string::npos;
   for (int64_t chunk : {1, 63, 64, 65, 127, 128, 129}) {
     std::vector<float> found = runner.evaluate(tokens, chunk);
     ASSERT_EQ(found.size(), whole.size());
@@ -51,8 +59,7 @@ TEST_P(AgreementTest, ChunksAgree) {
                                      whole.data() + t * vocab, vocab));
     std::nth_element(errors.begin(), errors.begin() + errors.size() / 2,
                      errors.end());
-    EXPECT_LE(errors[errors.size() / 2], isReference ? 1e-5 : 2e-2)
-        << "chunk " << chunk;
+    EXPECT_LE(errors[errors.size() / 2], tolerance()) << "chunk " << chunk;
   }
 }
 
@@ -86,7 +93,7 @@ TEST_P(AgreementTest, BatchEqualsSequencesAlone) {
                               togetherNext.begin() + (i + 1) * vocab);
       EXPECT_EQ(next, aloneNext[i]) << "after a prompt of " << lengths[i];
     } else {
-      EXPECT_LE(worst(mine, alone[i], vocab), 5e-2);
+      EXPECT_LE(worst(mine, alone[i], vocab), 2.5 * tolerance());
     }
     row += lengths[i];
   }
