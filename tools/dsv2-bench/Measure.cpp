@@ -139,6 +139,14 @@ double Bench::leastTime(const Test &test, const Limits &limits) const {
   return time;
 }
 
+/// What the first step moves; the others hardly differ.
+uint64_t Bench::stepBytes(const Test &test) const {
+  StepShape shape = {test.batch,
+                     test.prompt ? std::min(test.prompt, chunk()) : 1,
+                     test.depth, test.batch};
+  return static_cast<uint64_t>(costs.cost(shape).bytes);
+}
+
 static Limits average(const Limits &a, const Limits &b) {
   Limits result;
   result.readBytes = (a.readBytes + b.readBytes) / 2;
@@ -156,14 +164,15 @@ Result<Measurement> Bench::measure(const Test &test) {
 
   Measurement result;
   result.test = test;
-  result.limits.push_back(roofline.measure());
+  uint64_t workingSet = stepBytes(test);
+  result.limits.push_back(roofline.measure(workingSet));
   for (int i = 0; i < options.repetitions; ++i) {
     Clock::time_point start = Clock::now();
     DSV2_RETURN_IF_ERROR(run(test));
     std::chrono::duration<double> taken = Clock::now() - start;
     DSV2_RETURN_IF_ERROR(rewind(test));
     result.seconds.push_back(taken.count());
-    result.limits.push_back(roofline.measure());
+    result.limits.push_back(roofline.measure(workingSet));
     result.bounds.push_back(
         leastTime(test, average(result.limits[i], result.limits[i + 1])));
   }

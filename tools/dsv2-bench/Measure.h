@@ -68,6 +68,7 @@ private:
   Status rewind(const Test &test);
   Status generate(const Test &test);
   double leastTime(const Test &test, const Limits &limits) const;
+  uint64_t stepBytes(const Test &test) const;
   int64_t chunk() const;
   int32_t nextToken();
   std::vector<ProfileRow> collectProfile() const;

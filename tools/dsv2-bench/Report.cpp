@@ -219,8 +219,15 @@ Status Report::begin() {
 Status Report::add(const LoadedModel &model, const Measurement &measurement) {
   const dsv2_model_info_t &info = model.info;
   int threads = dsv2_instance_threads(model.instance.get());
+  Figures figures = figuresOf(measurement);
+  // Nothing is faster than the machine: the bound itself was disturbed.
+  constexpr double tolerance = 1.1;
+  if (figures.share.median > tolerance)
+    std::fprintf(stderr,
+                 "dsv2-bench: warning: the bound of %s is too low to be true; "
+                 "other processes disturbed it, run again on an idle machine\n",
+                 measurement.test.name().c_str());
   if (format == OutputFormat::markdown) {
-    Figures figures = figuresOf(measurement);
     bool isBounded = !figures.shares.empty();
     std::printf(
         "| %s | %s | %s | CPU %s | %d | %s | %.2f ± %.2f | %s | %s |\n",

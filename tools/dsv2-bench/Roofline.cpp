@@ -18,8 +18,12 @@ using namespace dsv2;
 using schema::CpuFeature;
 using Clock = std::chrono::steady_clock;
 
-/// A burst: long enough to be exact, short enough that clocks stay.
-static constexpr double readSeconds = 0.02, dotSeconds = 0.004;
+/// A burst is long enough to be exact and shorter than a time slice of the
+/// scheduler; there is time for several.
+static constexpr double burstSeconds = 0.001;
+static constexpr double readSeconds = 0.03, dotSeconds = 0.008;
+/// What a thread reads in one burst of a working set that is larger.
+static constexpr uint64_t largestBurst = uint64_t(16) << 20;
 
 /// More than the caches of any CPU, as long as the machine has it.
 static constexpr uint64_t largestWorkingSet = uint64_t(512) << 20;
@@ -79,37 +83,52 @@ Result<Roofline> Roofline::create(int threads, uint64_t features,
   return roofline;
 }
 
-double Roofline::measureRead() {
-  size_t slice = buffer.size() / pool->size();
-  const std::byte *data = buffer.data();
-  Clock::time_point start = Clock::now();
-  uint64_t passes = 0;
-  double taken = 0;
-  do {
-    pool->run([&](int thread) { readLoop(data + thread * slice, slice); });
-    ++passes;
-    taken = seconds(Clock::now() - start);
-  } while (taken < readSeconds);
-  return static_cast<double>(passes * slice * pool->size()) / taken;
+double Roofline::measureRead(uint64_t workingSet) {
+  auto threads = static_cast<uint64_t>(pool->size());
+  uint64_t share = buffer.size() / threads;
+  uint64_t slice = (workingSet / threads + readStep - 1) / readStep * readStep;
+  slice = std::clamp(slice, readStep, share);
+  uint64_t window = std::min(slice, largestBurst), offset = 0, passes = 1;
+  double best = 0, spent = 0;
+  while (spent < readSeconds) {
+    const std::byte *data = buffer.data() + offset;
+    Clock::time_point start = Clock::now();
+    pool->run([&](int thread) {
+      for (uint64_t pass = 0; pass < passes; ++pass)
+        readLoop(data + static_cast<uint64_t>(thread) * share, window);
+    });
+    double taken = seconds(Clock::now() - start);
+    best =
+        std::max(best, static_cast<double>(passes * window * threads) / taken);
+    spent += taken;
+    // Only what is read as a whole may be read twice in a row.
+    if (taken < burstSeconds && window == slice)
+      passes *= 2;
+    offset = offset + 2 * window <= slice ? offset + window : 0;
+  }
+  return best;
 }
 
 double Roofline::measureDot(const DotLoop &loop) {
-  uint64_t &count = rounds[&loop - dotLoops.data()];
+  uint64_t &count = rounds[static_cast<size_t>(&loop - dotLoops.data())];
   count = std::max<uint64_t>(count, 1000);
-  for (;;) {
+  double best = 0, spent = 0;
+  while (spent < dotSeconds) {
     Clock::time_point start = Clock::now();
     pool->run([&](int) { loop.run(count); });
     double taken = seconds(Clock::now() - start);
-    if (taken >= dotSeconds / 2)
-      return static_cast<double>(count) * pool->size() * loop.operations /
-             taken;
-    count *= 2;
+    best = std::max(best, static_cast<double>(count) * pool->size() *
+                              loop.operations / taken);
+    spent += taken;
+    if (taken < burstSeconds)
+      count *= 2;
   }
+  return best;
 }
 
-Limits Roofline::measure() {
+Limits Roofline::measure(uint64_t workingSet) {
   Limits limits;
-  limits.readBytes = measureRead();
+  limits.readBytes = measureRead(workingSet);
   for (size_t type = 0; type < dotTypeCount; ++type)
     limits.operations[type] = measureDot(dotLoops[type]);
   // The threads of the pool spin for a moment; what follows needs their CPUs.

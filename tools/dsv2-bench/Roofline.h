@@ -35,13 +35,15 @@ struct Limits {
 class Roofline {
 public:
   /// Uses the instructions in `features` (schema::CpuFeature bits), which this
-  /// CPU must have, and as many bytes of memory as `workingSet`, up to a limit:
-  /// a model that fits in the cache is compared with the cache.
+  /// CPU must have, and can read up to `workingSet` bytes, within a limit.
   static Result<Roofline> create(int threads, uint64_t features,
                                  uint64_t workingSet);
 
-  /// One burst of each kind, some tens of milliseconds in all.
-  Limits measure();
+  /// The best of several bursts of each kind, some tens of milliseconds in all:
+  /// what another process takes away is no limit of the machine. Reads
+  /// `workingSet` bytes again and again, so that a step whose data fits in the
+  /// cache is compared with the cache.
+  Limits measure(uint64_t workingSet);
 
 private:
   using ReadLoop = void (*)(const std::byte *data, size_t bytes);
@@ -51,7 +53,7 @@ private:
   };
 
   Roofline() = default;
-  double measureRead();
+  double measureRead(uint64_t workingSet);
   double measureDot(const DotLoop &loop);
 
   std::unique_ptr<ThreadPool> pool;

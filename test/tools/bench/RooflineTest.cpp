@@ -16,12 +16,14 @@ using namespace dsv2;
 static void expectPossible(uint64_t features) {
   Result<Roofline> roofline = Roofline::create(1, features, 1 << 22);
   ASSERT_TRUE(roofline.ok()) << roofline.status().message();
-  Limits limits = roofline->measure();
-  EXPECT_GT(limits.readBytes, 1e8);
-  EXPECT_LT(limits.readBytes, 1e13);
-  for (double operations : limits.operations) {
-    EXPECT_GT(operations, 1e7);
-    EXPECT_LT(operations, 1e14);
+  for (uint64_t workingSet : {0u, 1u << 16, 1u << 30}) {
+    Limits limits = roofline->measure(workingSet);
+    EXPECT_GT(limits.readBytes, 1e8);
+    EXPECT_LT(limits.readBytes, 1e13);
+    for (double operations : limits.operations) {
+      EXPECT_GT(operations, 1e7);
+      EXPECT_LT(operations, 1e14);
+    }
   }
 }
 
