@@ -29,6 +29,17 @@ bool isOpaque(Type type) {
          !tensor.getElementType().isBF16();
 }
 
+/// The values of an operation without opaque formats, of its result types.
+template <typename OpTy>
+Results decomposed(OpTy op, OpBuilder &builder) {
+  LinalgBuilder b(op.getLoc(), builder);
+  Results results = decompose(b, op);
+  for (auto [result, original] : llvm::zip_equal(results, op->getResults()))
+    if (result.getType() != original.getType())
+      result = tensor::CastOp::create(b, original.getType(), result);
+  return results;
+}
+
 /// What the dialect states in terms of upstream operations.
 template <typename OpTy>
 struct Decompose final : OpRewritePattern<OpTy> {
@@ -40,20 +51,40 @@ struct Decompose final : OpRewritePattern<OpTy> {
       return rewriter.notifyMatchFailure(op, [&](Diagnostic &diagnostic) {
         diagnostic << "has an opaque format: " << type;
       });
-    LinalgBuilder b(op.getLoc(), rewriter);
-    Results results = decompose(b, op);
-    for (auto [result, original] : llvm::zip_equal(results, op->getResults()))
-      if (result.getType() != original.getType())
-        result = tensor::CastOp::create(b, original.getType(), result);
-    rewriter.replaceOp(op, results);
+    rewriter.replaceOp(op, decomposed(op, rewriter));
     return success();
   }
 };
 
+/// The same for transform.structured.decompose_interface.
+template <typename OpTy>
+struct DecomposeModel final
+    : linalg::AggregatedOpInterface::ExternalModel<DecomposeModel<OpTy>, OpTy> {
+  FailureOr<SmallVector<Value>> decomposeOperation(Operation *op,
+                                                   OpBuilder &builder) const {
+    if (Type type = findOpaqueFormat(op))
+      return op->emitOpError("has no decomposition: expects f32 or bf16 rows "
+                             "and plain weights, found ")
+             << type;
+    return decomposed(cast<OpTy>(op), builder);
+  }
+};
+
+/// The operations that have a decomposition.
 template <typename... OpTys>
-void addDecompositions(RewritePatternSet &patterns) {
-  patterns.add<Decompose<OpTys>...>(patterns.getContext());
-}
+struct OpList {
+  static void addPatterns(RewritePatternSet &patterns) {
+    patterns.add<Decompose<OpTys>...>(patterns.getContext());
+  }
+  static void attachModels(MLIRContext &context) {
+    (OpTys::template attachInterface<DecomposeModel<OpTys>>(context), ...);
+  }
+};
+using DecomposableOps =
+    OpList<EmbedOp, SelectRowsOp, RMSNormOp, LinearOp, HeadProjectOp, RopeOp,
+           SwigluOp, PackRowsOp, CacheAppendOp, LatentAppendOp, CacheGatherOp,
+           AttentionOp, LatentAttentionOp, ExpandedAttentionOp, RouteOp,
+           ExpertsOp, GroupTokensOp, GroupedLinearOp, CombineExpertsOp>;
 
 /// Operations that are meant to be left: accessors and the weight side.
 bool isLeft(Operation *op) {
@@ -99,11 +130,16 @@ Type findOpaqueFormat(Operation *op) {
 }
 
 void populateDSV2ToLinalgPatterns(RewritePatternSet &patterns) {
-  addDecompositions<EmbedOp, SelectRowsOp, RMSNormOp, LinearOp, HeadProjectOp,
-                    RopeOp, SwigluOp, PackRowsOp, CacheAppendOp, LatentAppendOp,
-                    CacheGatherOp, AttentionOp, LatentAttentionOp,
-                    ExpandedAttentionOp, RouteOp, ExpertsOp, GroupTokensOp,
-                    GroupedLinearOp, CombineExpertsOp>(patterns);
+  DecomposableOps::addPatterns(patterns);
+}
+
+void registerDecompositionExternalModels(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, DSV2Dialect *) {
+    context->loadDialect<arith::ArithDialect, linalg::LinalgDialect,
+                         math::MathDialect, scf::SCFDialect,
+                         tensor::TensorDialect>();
+    DecomposableOps::attachModels(*context);
+  });
 }
 
 void registerDSV2ToLinalgDialects(DialectRegistry &registry) {

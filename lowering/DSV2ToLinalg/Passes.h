@@ -24,6 +24,10 @@ void populateDSV2ToLinalgPatterns(RewritePatternSet &patterns);
 /// Registers the dialects that the patterns create operations of.
 void registerDSV2ToLinalgDialects(DialectRegistry &registry);
 
+/// Lets `transform.structured.decompose_interface` decompose the operations of
+/// the dialect: attaches AggregatedOpInterface when it is loaded.
+void registerDecompositionExternalModels(DialectRegistry &registry);
+
 /// The first type of an operand or result of `op` whose format a tensor type
 /// does not spell out, so that `op` has no decomposition; null if none.
 Type findOpaqueFormat(Operation *op);
