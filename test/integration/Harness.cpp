@@ -124,6 +124,10 @@ dsv2_sequence_t Runner::newSequence() {
   return sequence;
 }
 
+void Runner::release(dsv2_sequence_t sequence) {
+  expectOk(dsv2_sequence_release(session, sequence));
+}
+
 std::vector<float> Runner::step(const std::vector<Input> &inputs) {
   std::vector<dsv2_sequence_input_t> described;
   for (const Input &input : inputs)
@@ -146,7 +150,7 @@ std::vector<float> Runner::evaluate(const std::vector<int32_t> &tokens,
         step({{sequence, {begin, begin + std::min(chunk, count - first)}}});
     logits.insert(logits.end(), part.begin(), part.end());
   }
-  expectOk(dsv2_sequence_release(session, sequence));
+  release(sequence);
   return logits;
 }
 
@@ -163,7 +167,7 @@ std::vector<int32_t> Runner::generate(const std::vector<int32_t> &prompt,
     next = {static_cast<int32_t>(std::max_element(last, logits.end()) - last)};
     generated.push_back(next[0]);
   }
-  expectOk(dsv2_sequence_release(session, sequence));
+  release(sequence);
   return generated;
 }
 

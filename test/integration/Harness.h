@@ -41,7 +41,9 @@ public:
 
   int64_t vocab() const { return info.vocab; }
   const dsv2_model_info_t &modelInfo() const { return info; }
+  dsv2_model_t *handle() const { return model; }
   dsv2_sequence_t newSequence();
+  void release(dsv2_sequence_t sequence);
 
   struct Input {
     dsv2_sequence_t sequence;
