@@ -26,21 +26,21 @@
 namespace dsv2::test {
 
 /// A directory that disappears with the object.
-class TemporaryDirectory {
+class CheckpointDirectory {
 public:
-  TemporaryDirectory() {
+  CheckpointDirectory() {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "dsv2-test-XXXXXX").string();
     if (char *made = ::mkdtemp(pattern.data()))
       directory = made;
     EXPECT_FALSE(directory.empty());
   }
-  ~TemporaryDirectory() {
+  ~CheckpointDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(directory, ignored);
   }
-  TemporaryDirectory(const TemporaryDirectory &) = delete;
-  TemporaryDirectory &operator=(const TemporaryDirectory &) = delete;
+  CheckpointDirectory(const CheckpointDirectory &) = delete;
+  CheckpointDirectory &operator=(const CheckpointDirectory &) = delete;
 
   const std::string &path() const { return directory; }
   std::string operator/(const std::string &name) const {

@@ -48,7 +48,7 @@ protected:
     return checkpoint.readRows(name, 0, info->rows(), out.data());
   }
 
-  TemporaryDirectory directory;
+  CheckpointDirectory directory;
   RawTensors tensors;
 };
 } // namespace
@@ -358,7 +358,7 @@ TEST_F(CheckpointTest, ReportsIncompleteDirectories) {
                 {"/nonexistent", "not a directory"});
   expectFailure(Checkpoint::open(directory.path()).status(),
                 {"neither model.safetensors"});
-  TemporaryDirectory empty;
+  CheckpointDirectory empty;
   expectFailure(Checkpoint::open(empty.path()).status(), {"config.json"});
   empty.write("config.json", "{}");
   expectFailure(Checkpoint::open(empty.path()).status(),

@@ -32,7 +32,7 @@ TEST(Safetensors, ReadsTensorsOfEveryType) {
       {"U64", 8},     {"U32", 4}, {"U16", 2}, {"U8", 1},   {"BOOL", 1}};
   for (auto [type, bytes] : types)
     tensors[type] = {type, {2, 3}, std::string(6 * bytes, type[0])};
-  TemporaryDirectory directory;
+  CheckpointDirectory directory;
   directory.write("a.safetensors", safetensorsImage(tensors));
   Result<Safetensors> file = Safetensors::open(directory / "a.safetensors");
   ASSERT_TRUE(file.ok()) << file.status().message();
