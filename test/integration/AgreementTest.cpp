@@ -108,6 +108,27 @@ TEST_P(AgreementTest, RunsAndThreadsAreBitEqual) {
   EXPECT_EQ(one.evaluate(tokens, 1), two.evaluate(tokens, 1));
 }
 
+TEST(FormsTest, LatentAndExpandedAgree) {
+  std::vector<int32_t> tokens = readIds(fixture + "/tokens.npy").data;
+  for (auto [target, tolerance] :
+       {std::pair("--target=reference", 1e-5), {"--target=native", 2e-2}}) {
+    std::string flags = target;
+    Runner latent(compiled(fixture, flags + " --attention=latent"));
+    Runner expanded(compiled(fixture, flags + " --attention=expanded"));
+    std::vector<float> a = latent.evaluate(tokens, 512);
+    std::vector<float> b = expanded.evaluate(tokens, 512);
+    ASSERT_EQ(a.size(), b.size());
+    int64_t vocab = latent.vocab();
+    std::vector<double> errors;
+    for (size_t t = 0; t * vocab < b.size(); ++t)
+      errors.push_back(
+          relativeError(a.data() + t * vocab, b.data() + t * vocab, vocab));
+    std::nth_element(errors.begin(), errors.begin() + errors.size() / 2,
+                     errors.end());
+    EXPECT_LE(errors[errors.size() / 2], tolerance) << target;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, AgreementTest,
                          testing::Values("--target=reference",
                                          "--target=native",

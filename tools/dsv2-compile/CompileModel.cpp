@@ -21,12 +21,10 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
-#include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -40,7 +38,8 @@ namespace {
 class Compilation {
 public:
   Compilation(const CompileOptions &options, const DialectRegistry &registry)
-      : options(options), context(registry), progress(options.quiet) {}
+      : options(options), context(registry), errors(&context, "dsv2-compile"),
+        progress(options.quiet) {}
 
   LogicalResult run();
 
@@ -55,7 +54,9 @@ private:
   LogicalResult openSource();
   LogicalResult openWeights();
   LogicalResult chooseLimits();
-  LogicalResult runPipeline(function_ref<LogicalResult(OpPassManager &)> build);
+  using BuildPipeline =
+      function_ref<LogicalResult(OpPassManager &, raw_ostream &)>;
+  LogicalResult runPipeline(BuildPipeline build);
   LogicalResult formPlans();
   LogicalResult compileKernelModules();
   LogicalResult writeFile();
@@ -64,9 +65,11 @@ private:
   /// Dumps the IR of a phase; true when compilation ends with it.
   FailureOr<bool> finish(Phase phase, StringRef name, Operation *ir);
   LogicalResult printTo(StringRef path, Operation *ir);
+  LogicalResult write(StringRef path, StringRef text);
 
   const CompileOptions &options;
   MLIRContext context;
+  FirstErrorReporter errors;
   Progress progress;
   SmallVector<x86::InstructionSet> sets;
   ModelSource source;
@@ -85,6 +88,16 @@ private:
 LogicalResult Compilation::checkOptions() {
   if (options.output.empty() && options.stopAfter == Phase::artifact)
     return error("expects an output file: add -o model.dsv2");
+  bool isFormat =
+      llvm::is_contained({"none", "int8", "int4"}, options.quantize);
+  if (!isFormat && !StringRef(options.quantize).contains('='))
+    return error("invalid --quantize '" + options.quantize +
+                 "'; expected none, int8, int4 or options of "
+                 "dsv2-quantize-weights such as 'format=int4 head=int8'");
+  if (options.attention != "auto" && options.attention != "latent" &&
+      options.attention != "expanded")
+    return error("invalid --attention '" + options.attention +
+                 "'; expected auto, latent or expanded");
   if (isReference())
     return success();
   std::string message;
@@ -170,20 +183,14 @@ LogicalResult Compilation::chooseLimits() {
 }
 
 LogicalResult Compilation::printTo(StringRef path, Operation *ir) {
-  std::string message;
-  auto file = openOutputFile(path, &message);
-  if (!file)
-    return error(message);
-  ir->print(file->os());
-  file->os().flush();
-  if (file->os().has_error()) {
-    message =
-        "cannot write '" + path.str() + "': " + file->os().error().message();
-    file->os().clear_error();
-    return error(message);
-  }
-  file->keep();
-  return success();
+  std::string text;
+  llvm::raw_string_ostream(text) << *ir << "\n";
+  return write(path, text);
+}
+
+LogicalResult Compilation::write(StringRef path, StringRef text) {
+  ::dsv2::Status status = writeText(path, text);
+  return status.ok() ? success() : error(status.message());
 }
 
 FailureOr<bool> Compilation::finish(Phase phase, StringRef name,
@@ -208,12 +215,20 @@ FailureOr<bool> Compilation::finish(Phase phase, StringRef name,
   return true;
 }
 
-LogicalResult
-Compilation::runPipeline(function_ref<LogicalResult(OpPassManager &)> build) {
+LogicalResult Compilation::runPipeline(BuildPipeline build) {
   PassManager pm(&context);
-  if (failed(build(pm)))
+  std::string report;
+  llvm::raw_string_ostream stream(report);
+  if (succeeded(build(pm, stream)))
+    return pm.run(*module);
+  // The first line says it; what LLVM printed itself is not repeated.
+  StringRef line = StringRef(report).trim().split('\n').first;
+  if (line.starts_with("failed to add"))
     return failure();
-  return pm.run(*module);
+  for (StringRef prefix : {"error: ", "<Pass-Options-Parser>: "})
+    if (size_t found = line.find(prefix); found != StringRef::npos)
+      line = line.substr(found + prefix.size());
+  return error("invalid --quantize or --extra-passes: " + line);
 }
 
 /// Forms the programs for each instruction set. The plan must not depend on
@@ -278,12 +293,8 @@ LogicalResult Compilation::compileKernelModules() {
       SmallString<128> path(options.dumpDirectory);
       llvm::sys::path::append(path,
                               "6-kernels-" + kernels.name + "." + extension);
-      std::string message;
-      auto file = openOutputFile(path, &message);
-      if (!file)
-        return error(message);
-      file->os() << text;
-      file->keep();
+      if (failed(write(path, text)))
+        return failure();
     }
   return success();
 }
@@ -368,22 +379,20 @@ LogicalResult Compilation::run() {
 
   FusePipelineOptions fuse;
   fuse.extraPasses = options.extraPasses;
+  fuse.absorb = "form=" + options.attention;
   if (options.quantize == "int8" || options.quantize == "int4")
     fuse.quantize = "format=" + options.quantize;
   else if (options.quantize != "none")
     fuse.quantize = options.quantize;
-  // Remarks of the cost model are for dsv2-opt and --dump-phases-to.
-  ScopedDiagnosticHandler quiet(&context, [](Diagnostic &diagnostic) {
-    return success(diagnostic.getSeverity() == DiagnosticSeverity::Remark);
-  });
-  if (failed(runPipeline(
-          [&](OpPassManager &pm) { return buildFusePipeline(pm, fuse); })))
+  if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &errors) {
+        return buildFusePipeline(pm, fuse, errors);
+      })))
     return failure();
   done = finish(Phase::fuse, "fuse", *module);
   if (failed(done) || *done)
     return success(succeeded(done));
 
-  if (failed(runPipeline([&](OpPassManager &pm) {
+  if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &) {
         if (isReference())
           buildPrepareReferencePipeline(pm);
         else

@@ -27,6 +27,8 @@ struct CompileOptions {
   /// has one, otherwise an error.
   std::string weights;
   std::string quantize = "none";
+  /// "auto", "latent" or "expanded": the form of attention in every phase.
+  std::string attention = "auto";
   std::string extraPasses;
   std::string dumpDirectory;
   Phase stopAfter = Phase::artifact;

@@ -43,6 +43,9 @@ static cl::opt<std::string>
              cl::desc("none, int8, int4, or options of dsv2-quantize-weights "
                       "such as 'format=int4 head=int8'"),
              cl::cat(category));
+static cl::opt<std::string> attention(
+    "attention", cl::init("auto"), cl::value_desc("form"), cl::cat(category),
+    cl::desc("auto (the cheaper one in each phase), latent, or expanded"));
 static cl::opt<int64_t> maxContext(
     "max-context", cl::value_desc("tokens"), cl::cat(category),
     cl::desc("Tokens of one sequence (default: the model's, at most 32768)"));
@@ -118,6 +121,7 @@ int main(int argc, char **argv) {
   options.target = target;
   options.weights = weights;
   options.quantize = quantize;
+  options.attention = attention;
   options.extraPasses = extraPasses;
   options.dumpDirectory = dumpDirectory;
   options.stopAfter = compileTo;
