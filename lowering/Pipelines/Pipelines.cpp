@@ -17,22 +17,22 @@ using namespace mlir::dsv2;
 
 /// Adds the pass called `name` with `options` in its own syntax.
 static LogicalResult addPass(OpPassManager &pm, StringRef name,
-                             StringRef options) {
-  return parsePassPipeline((name + "{" + options + "}").str(), pm);
+                             StringRef options, raw_ostream &errors) {
+  return parsePassPipeline((name + "{" + options + "}").str(), pm, errors);
 }
 
-LogicalResult
-mlir::dsv2::buildFusePipeline(OpPassManager &pm,
-                              const FusePipelineOptions &options) {
+LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,
+                                            const FusePipelineOptions &options,
+                                            raw_ostream &errors) {
   pm.addPass(createSpecializePhasesPass());
-  if (failed(addPass(pm, "dsv2-absorb-up-projections", options.absorb)))
+  if (failed(addPass(pm, "dsv2-absorb-up-projections", options.absorb, errors)))
     return failure();
   pm.addPass(createFuseExpandedAttentionPass());
   if (!options.quantize.empty() &&
-      failed(addPass(pm, "dsv2-quantize-weights", options.quantize)))
+      failed(addPass(pm, "dsv2-quantize-weights", options.quantize, errors)))
     return failure();
   if (!options.extraPasses.empty() &&
-      failed(parsePassPipeline(options.extraPasses, pm)))
+      failed(parsePassPipeline(options.extraPasses, pm, errors)))
     return failure();
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

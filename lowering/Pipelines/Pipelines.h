@@ -33,9 +33,10 @@ struct FusePipelineOptions : PassPipelineOptions<FusePipelineOptions> {
 };
 
 /// Adds the target-independent rewrites to `pm`. Fails when an option does not
-/// parse.
+/// parse, and says why on `errors`.
 LogicalResult buildFusePipeline(OpPassManager &pm,
-                                const FusePipelineOptions &options);
+                                const FusePipelineOptions &options,
+                                raw_ostream &errors = llvm::errs());
 
 void buildPrepareX86Pipeline(OpPassManager &pm);
 void buildPrepareReferencePipeline(OpPassManager &pm);

@@ -72,9 +72,9 @@ FailureOr<SmallVector<InstructionSet>> parseTarget(llvm::StringRef target,
         (target == "x86-64-v4" && set.hasAvx512()))
       chosen.push_back(set);
   if (chosen.empty()) {
-    error = "expected the target native, x86-64-v3, x86-64-v4, "
-            "avx512-bf16-vnni, avx512 or avx2, found '" +
-            target.str() + "'";
+    error = "invalid target '" + target.str() +
+            "'; expected native, x86-64-v3, x86-64-v4, avx512-bf16-vnni, "
+            "avx512, avx2 or reference";
     return failure();
   }
   return chosen;

@@ -16,6 +16,7 @@
 #include "models/RandomTensorSource.h"
 #include "models/builder/ImportModel.h"
 #include "models/tokenizer/TokenizerReader.h"
+#include "runtime/base/AtomicFile.h"
 #include "tools/common/CompilerTool.h"
 #include "tools/dsv2-compile/Progress.h"
 
@@ -88,6 +89,10 @@ private:
 LogicalResult Compilation::checkOptions() {
   if (options.output.empty() && options.stopAfter == Phase::artifact)
     return error("expects an output file: add -o model.dsv2");
+  // A place that cannot be written to is better found before the work.
+  if (options.stopAfter == Phase::artifact)
+    if (auto file = ::dsv2::AtomicFile::create(options.output); !file.ok())
+      return error(file.status().message());
   bool isFormat =
       llvm::is_contained({"none", "int8", "int4"}, options.quantize);
   if (!isFormat && !StringRef(options.quantize).contains('='))

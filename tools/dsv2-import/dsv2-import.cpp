@@ -8,9 +8,7 @@
 #include "tools/common/CompilerTool.h"
 
 #include "mlir/IR/MLIRContext.h"
-#include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/CommandLine.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 namespace cl = llvm::cl;
@@ -25,8 +23,8 @@ static cl::opt<std::string> outputName("o", cl::desc("Output file"),
                                        cl::cat(category));
 
 int main(int argc, char **argv) {
-  mlir::dsv2::parseToolOptions(argc, argv, category,
-                         "Print the model IR of a checkpoint or config\n");
+  mlir::dsv2::parseToolOptions(
+      argc, argv, category, "Print the model IR of a checkpoint or config\n");
 
   auto source = mlir::dsv2::openModelSource(sourceName);
   if (!source.ok())
@@ -35,11 +33,10 @@ int main(int argc, char **argv) {
   MLIRContext context;
   OwningOpRef<ModuleOp> module =
       mlir::dsv2::importModel(&context, *source, /*f32Cache=*/false);
-  std::string error;
-  auto output = openOutputFile(outputName, &error);
-  if (!output)
-    return mlir::dsv2::reportError("dsv2-import", error);
-  module->print(output->os());
-  output->keep();
+  std::string text;
+  llvm::raw_string_ostream(text) << *module << "\n";
+  auto status = mlir::dsv2::writeText(outputName, text);
+  if (!status.ok())
+    return mlir::dsv2::reportError("dsv2-import", status.message());
   return 0;
 }
