@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dialect/DSV2Dialect.h"
+#include "lowering/Plan/PlanDialect.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -14,6 +14,6 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<mlir::dsv2::DSV2Dialect>();
+  registry.insert<mlir::dsv2::DSV2Dialect, mlir::dsv2::plan::PlanDialect>();
   return mlir::failed(mlir::MlirLspServerMain(argc, argv, registry));
 }

@@ -6,6 +6,9 @@
 
 #include "dialect/DSV2Dialect.h"
 #include "lowering/DSV2ToLinalg/Passes.h"
+#include "lowering/Pipelines/Pipelines.h"
+#include "lowering/Plan/Passes.h"
+#include "lowering/X86Plan/Passes.h"
 #include "passes/Passes.h"
 
 #include "mlir/InitAllDialects.h"
@@ -17,11 +20,15 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   mlir::dsv2::registerDSV2Passes();
   mlir::dsv2::registerDSV2ToLinalgPasses();
+  mlir::dsv2::registerDSV2X86Passes();
+  mlir::dsv2::plan::registerDSV2PlanPasses();
+  mlir::dsv2::registerDSV2Pipelines();
 
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<mlir::dsv2::DSV2Dialect>();
+  registry.insert<mlir::dsv2::DSV2Dialect, mlir::dsv2::plan::PlanDialect>();
+  mlir::dsv2::registerDecompositionExternalModels(registry);
 
   return mlir::asMainReturnCode(mlir::MlirOptMain(
       argc, argv, "DeepSeek-V2 optimizer driver\n", registry));
