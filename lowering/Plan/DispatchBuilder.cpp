@@ -20,10 +20,15 @@ using namespace mlir::dsv2::plan;
 // Places
 //===----------------------------------------------------------------------===//
 
+/// Whether the number of rows (the first dimension) varies from step to step.
+static bool hasDynamicRows(RankedTensorType type) {
+  return type.getRank() > 0 && type.isDynamicDim(0);
+}
+
 /// Rows of values that are not simply as many as their first operand's.
 RowCount DispatchBuilder::rowsOf(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
-  if (!type.isDynamicDim(0))
+  if (!hasDynamicRows(type))
     return {};
   Operation *op = value.getDefiningOp();
   if (!op)
@@ -47,8 +52,7 @@ RowCount DispatchBuilder::rowsOf(Value value) {
       .Default([&](Operation *other) {
         for (Value operand : other->getOperands())
           if (auto operandType = dyn_cast<RankedTensorType>(operand.getType());
-              operandType && operandType.getRank() > 0 &&
-              operandType.isDynamicDim(0))
+              operandType && hasDynamicRows(operandType))
             return view(operand).rows;
         return RowCount{Dim::Tokens, 1};
       });
@@ -57,8 +61,8 @@ RowCount DispatchBuilder::rowsOf(Value value) {
 /// Bytes of `rows` rows of a tensor with a rows encoding, or of a plain one.
 static int64_t rowsBytes(ArrayRef<int64_t> shape, Type element,
                          Attribute encoding) {
-  int64_t last = shape.back(), outer = 1;
-  for (int64_t size : shape.drop_back())
+  int64_t last = shape.empty() ? 1 : shape.back(), outer = 1;
+  for (int64_t size : shape.drop_back(shape.empty() ? 0 : 1))
     outer *= size;
   if (auto rows = dyn_cast_or_null<RowsAttr>(encoding)) {
     int64_t padded = llvm::alignTo(last, rows.getGroup());
@@ -92,7 +96,7 @@ TensorView DispatchBuilder::newBuffer(Value value) {
   view.encoding = type.getEncoding();
   view.rows = rowsOf(value);
   view.shape.assign(type.getShape().begin(), type.getShape().end());
-  if (type.getRank() > 0 && type.isDynamicDim(0))
+  if (hasDynamicRows(type))
     view.shape[0] = programLimits.maxOf(view.rows.dim) * view.rows.multiple;
   view.strides = denseStrides(view.shape);
   if (value == logits) {
@@ -114,6 +118,17 @@ TensorView DispatchBuilder::view(Value value) {
     return known->second;
   TensorView view = newBuffer(value);
   views[value] = view;
+  return view;
+}
+
+TensorView DispatchBuilder::batchView(BatchField field) {
+  TensorView view;
+  view.kind = BindingKind::Batch;
+  view.index = static_cast<int64_t>(field);
+  view.elementType = IntegerType::get(program.getContext(), 32);
+  view.shape = {stepLimits.maxBatchTokens};
+  view.strides = {1};
+  view.rows = {Dim::Tokens, 1};
   return view;
 }
 
@@ -238,7 +253,12 @@ void DispatchBuilder::dispatch(Operation *op, const KernelUse &use) {
 // The walk
 //===----------------------------------------------------------------------===//
 
-/// Weights, slices and reshapes only name places.
+/// Weights, arrays of the batch, slices and reshapes only name places.
+static bool namesPlace(Operation *op) {
+  return isa<GetWeightOp, BatchGetOp, tensor::ExtractSliceOp,
+             tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+}
+
 LogicalResult DispatchBuilder::place(Operation *op) {
   if (auto get = dyn_cast<GetWeightOp>(op)) {
     auto type = cast<RankedTensorType>(get.getType());
@@ -253,14 +273,11 @@ LogicalResult DispatchBuilder::place(Operation *op) {
     return success();
   }
   if (auto get = dyn_cast<BatchGetOp>(op)) {
-    TensorView view;
-    view.kind = BindingKind::Batch;
-    view.index = static_cast<int64_t>(get.getField());
-    view.elementType = get.getType().getElementType();
-    view.shape = {stepLimits.maxBatchTokens};
-    view.strides = {1};
-    view.rows = {Dim::Tokens, 1};
-    views[get] = view;
+    if (get.getField() > BatchField::CacheRows)
+      return op->emitOpError("expects an array with one element for each new "
+                             "token, but found ")
+             << stringifyBatchField(get.getField());
+    views[get] = batchView(get.getField());
     return success();
   }
   FailureOr<TensorView> through = viewThrough(op, view(op->getOperand(0)));
@@ -270,7 +287,42 @@ LogicalResult DispatchBuilder::place(Operation *op) {
   return success();
 }
 
+/// A model takes token ids, the batch and the cache, and returns logits first.
+static LogicalResult checkSignature(func::FuncOp function) {
+  if (!function.getBody().hasOneBlock())
+    return function.emitOpError("expects a body of one block, but found ")
+           << function.getBody().getBlocks().size();
+  for (Type type : function.getArgumentTypes())
+    if (auto tensor = dyn_cast<RankedTensorType>(type);
+        tensor &&
+        (tensor.getRank() != 1 || !tensor.getElementType().isInteger(32)))
+      return function.emitOpError("expects token ids, tensor<?xi32>, as its "
+                                  "only tensor argument, but found ")
+             << type;
+  Operation *result = function.getBody().front().getTerminator();
+  Value logits = result->getNumOperands() ? result->getOperand(0) : Value();
+  if (!logits || !isa<RankedTensorType>(logits.getType()) ||
+      !logits.getDefiningOp() || namesPlace(logits.getDefiningOp()))
+    return function.emitOpError(
+        "expects to return computed logits as its first result");
+  return success();
+}
+
+/// Places are sized by their rows; other dimensions are known.
+static LogicalResult checkShapes(Operation *op) {
+  for (Value value : op->getResults())
+    if (auto type = dyn_cast<RankedTensorType>(value.getType()))
+      if (llvm::is_contained(type.getShape().drop_front(type.getRank() > 0),
+                             ShapedType::kDynamic))
+        return op->emitOpError("expects only its first dimension to be "
+                               "dynamic, but found ")
+               << type;
+  return success();
+}
+
 FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
+  if (failed(checkSignature(function)))
+    return failure();
   views.clear();
   names.clear();
   section.clear();
@@ -284,31 +336,22 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
       StringAttr());
   program.getBody().emplaceBlock();
   programLimits = stepLimits;
-  if (std::optional<int64_t> queryTokens = program.getMaxQueryTokens())
-    programLimits.maxBatchTokens = std::min(
-        stepLimits.maxBatchTokens, stepLimits.maxSequences * *queryTokens);
+  if (std::optional<uint64_t> queryTokens = program.getMaxQueryTokens())
+    programLimits.maxBatchTokens = std::min<uint64_t>(
+        stepLimits.maxBatchTokens, llvm::SaturatingMultiply<uint64_t>(
+                                       stepLimits.maxSequences, *queryTokens));
   Block &body = function.getBody().front();
-  auto result = cast<func::ReturnOp>(body.getTerminator());
-  logits = result.getOperand(0);
-
-  // Token ids are the only tensor argument of a model.
+  logits = body.getTerminator()->getOperand(0);
   for (BlockArgument argument : body.getArguments())
-    if (auto type = dyn_cast<RankedTensorType>(argument.getType())) {
-      TensorView view;
-      view.kind = BindingKind::Batch;
-      view.index = static_cast<int64_t>(BatchField::Tokens);
-      view.elementType = type.getElementType();
-      view.shape = {stepLimits.maxBatchTokens};
-      view.strides = {1};
-      view.rows = {Dim::Tokens, 1};
-      views[argument] = view;
-    }
+    if (isa<RankedTensorType>(argument.getType()))
+      views[argument] = batchView(BatchField::Tokens);
 
   for (Operation &op : body.without_terminator()) {
     if (isa<tensor::DimOp, arith::ConstantOp, tensor::EmptyOp>(op))
       continue;
-    if (isa<GetWeightOp, BatchGetOp, tensor::ExtractSliceOp,
-            tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
+    if (failed(checkShapes(&op)))
+      return failure();
+    if (namesPlace(&op)) {
       if (failed(place(&op)))
         return failure();
       continue;

@@ -83,6 +83,7 @@ public:
 private:
   LogicalResult place(Operation *op);
   TensorView newBuffer(Value value);
+  TensorView batchView(BatchField field);
   RowCount rowsOf(Value value);
   std::string labelOf(Operation *op);
   std::string uniqueName(StringRef base);

@@ -21,14 +21,14 @@ def PlanMemoryPass : Pass<"plan-memory", "::mlir::dsv2::plan::ProgramOp"> {
 
     ```mlir
     plan.buffer @a : 4096
-    plan.dispatch @k "a" <1 x one by 1> (<out buffer(@a)>)
+    plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
     ```
 
     After:
 
     ```mlir
     plan.buffer @a : 4096 at 0
-    plan.dispatch @k "a" <1 x one by 1> (<out buffer(@a)>)
+    plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
     ```
 
     A buffer that nothing binds is removed. Does not change rounding.

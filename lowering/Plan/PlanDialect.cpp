@@ -81,19 +81,31 @@ void WorkgroupsAttr::print(AsmPrinter &printer) const {
 LogicalResult
 WorkgroupsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                        int64_t count, Dim dim, int64_t tile, int64_t indirect) {
-  if (count <= 0 || tile <= 0 || indirect < -1)
-    return emitError() << "expects a positive count and tile, and a binding or "
-                          "-1";
+  if (count <= 0 || tile <= 0) // (C1)
+    return emitError() << "expects a positive count and tile, but found "
+                       << count << " and " << tile;
+  if (indirect < -1) // (C2)
+    return emitError() << "expects the number of a binding, but found "
+                       << indirect;
   return success();
 }
 
 //===----------------------------------------------------------------------===//
-// BindingAttr: `<` access kind (`(` what (`+` offset)? `)`)? `>`
+// BindingAttr: access kind (`(` what (`+` offset)? `)`)?
 //===----------------------------------------------------------------------===//
 
-Attribute BindingAttr::parse(AsmParser &parser, Type) {
-  if (parser.parseLess())
-    return {};
+/// Whether bindings of `kind` name a symbol, and may start behind its start.
+static bool namesSymbol(BindingKind kind) {
+  return kind == BindingKind::Buffer || kind == BindingKind::Weight ||
+         kind == BindingKind::Constant;
+}
+static bool hasOffset(BindingKind kind) {
+  return kind == BindingKind::Buffer || kind == BindingKind::Weight;
+}
+
+/// Parses a binding without its angle brackets, as dispatches write it.
+static BindingAttr parseBinding(AsmParser &parser) {
+  auto loc = parser.getCurrentLocation();
   FailureOr<Access> access = parseEnum<Access>(parser, symbolizeAccess);
   if (failed(access))
     return {};
@@ -119,33 +131,65 @@ Attribute BindingAttr::parse(AsmParser &parser, Type) {
     } else if (parser.parseAttribute(symbol)) {
       return {};
     }
-    if (succeeded(parser.parseOptionalPlus()) && parser.parseInteger(offset))
+    if (hasOffset(*kind) && succeeded(parser.parseOptionalPlus()) &&
+        parser.parseInteger(offset))
       return {};
     if (parser.parseRParen())
       return {};
   }
-  if (parser.parseGreater())
+  return parser.getChecked<BindingAttr>(loc, parser.getContext(), *access,
+                                        *kind, symbol, index, offset);
+}
+
+static void printBinding(AsmPrinter &printer, BindingAttr binding) {
+  BindingKind kind = binding.getKind();
+  printer << stringifyAccess(binding.getAccess()) << " "
+          << stringifyBindingKind(kind);
+  if (kind == BindingKind::Logits)
+    return;
+  printer << "(";
+  if (namesSymbol(kind))
+    printer << binding.getSymbol();
+  else if (kind == BindingKind::Cache)
+    printer << binding.getIndex();
+  else
+    printer << stringifyBatchField(static_cast<BatchField>(binding.getIndex()));
+  if (binding.getOffset() != 0)
+    printer << " + " << binding.getOffset();
+  printer << ")";
+}
+
+Attribute BindingAttr::parse(AsmParser &parser, Type) {
+  if (parser.parseLess())
     return {};
-  return BindingAttr::get(parser.getContext(), *access, *kind, symbol, index,
-                          offset);
+  BindingAttr binding = parseBinding(parser);
+  if (!binding || parser.parseGreater())
+    return {};
+  return binding;
 }
 
 void BindingAttr::print(AsmPrinter &printer) const {
-  printer << "<" << stringifyAccess(getAccess()) << " "
-          << stringifyBindingKind(getKind());
-  if (getKind() != BindingKind::Logits) {
-    printer << "(";
-    if (getKind() == BindingKind::Cache)
-      printer << getIndex();
-    else if (getKind() == BindingKind::Batch)
-      printer << stringifyBatchField(static_cast<BatchField>(getIndex()));
-    else
-      printer << getSymbol();
-    if (getOffset() != 0)
-      printer << " + " << getOffset();
-    printer << ")";
-  }
+  printer << "<";
+  printBinding(printer, *this);
   printer << ">";
+}
+
+LogicalResult BindingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  Access access, BindingKind kind,
+                                  FlatSymbolRefAttr symbol, int64_t index,
+                                  int64_t offset) {
+  if (index < 0) // (C1)
+    return emitError() << "expects a layer of at least 0, but found " << index;
+  if (offset < 0) // (C2)
+    return emitError() << "expects an offset of at least 0, but found "
+                       << offset;
+  bool isWritten = kind == BindingKind::Buffer || kind == BindingKind::Cache ||
+                   kind == BindingKind::Logits;
+  if (access != Access::In && !isWritten) // (C3)
+    return emitError() << "expects a " << stringifyBindingKind(kind)
+                       << " to be only read, but found '"
+                       << stringifyAccess(access) << "'";
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -155,7 +199,7 @@ void BindingAttr::print(AsmPrinter &printer) const {
 static ParseResult parseBindings(OpAsmParser &parser, ArrayAttr &bindings) {
   SmallVector<Attribute> attributes;
   auto parseOne = [&]() -> ParseResult {
-    Attribute binding = BindingAttr::parse(parser, Type());
+    BindingAttr binding = parseBinding(parser);
     if (!binding)
       return failure();
     attributes.push_back(binding);
@@ -170,8 +214,9 @@ static ParseResult parseBindings(OpAsmParser &parser, ArrayAttr &bindings) {
 static void printBindings(OpAsmPrinter &printer, Operation *,
                           ArrayAttr bindings) {
   printer << "(";
-  llvm::interleaveComma(bindings.getAsRange<BindingAttr>(), printer,
-                        [&](BindingAttr binding) { binding.print(printer); });
+  llvm::interleaveComma(
+      bindings.getAsRange<BindingAttr>(), printer,
+      [&](BindingAttr binding) { printBinding(printer, binding); });
   printer << ")";
 }
 
@@ -179,12 +224,13 @@ LogicalResult DispatchOp::verify() {
   Operation *program = (*this)->getParentOp();
   for (BindingAttr binding : getBindingRange()) {
     if (binding.getKind() == BindingKind::Buffer &&
-        !SymbolTable::lookupSymbolIn(program, binding.getSymbol())) // (C1)
+        !isa_and_nonnull<BufferOp>(
+            SymbolTable::lookupSymbolIn(program, binding.getSymbol()))) // (C1)
       return emitOpError("expects a buffer named ")
              << binding.getSymbol() << " in its program";
   }
   int64_t indirect = getWorkgroups().getIndirect();
-  if (indirect >= static_cast<int64_t>(getBindings().size()))
+  if (indirect >= static_cast<int64_t>(getBindings().size())) // (C2)
     return emitOpError("expects the indirect count to be one of its ")
            << getBindings().size() << " bindings, but found " << indirect;
   return success();

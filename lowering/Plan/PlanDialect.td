@@ -63,6 +63,10 @@ def Plan_WorkgroupsAttr : AttrDef<Plan_Dialect, "Workgroups"> {
     `count * ceil(dim / tile)`, times the int32 at the start of binding
     `indirect` when that is not -1.
 
+    Constraints:
+    - (C1) `count` and `tile` are positive.
+    - (C2) `indirect` is a binding's number or -1.
+
     Example: `#plan.workgroups<96 x tokens by 4>`
   }];
   let parameters = (ins "int64_t":$count, "Dim":$dim, "int64_t":$tile,
@@ -79,12 +83,18 @@ def Plan_BindingAttr : AttrDef<Plan_Dialect, "Binding"> {
     `cache(layer)`, `batch(field)` or `logits`, and whether the kernel reads or
     writes it. Offsets are in bytes.
 
+    Constraints:
+    - (C1) A layer is at least 0.
+    - (C2) An offset is at least 0.
+    - (C3) Only buffers, the cache and the logits are written.
+
     Example: `#plan.binding<in buffer(@hidden + 512)>`
   }];
   let parameters = (ins "Access":$access, "BindingKind":$kind,
                         OptionalParameter<"FlatSymbolRefAttr">:$symbol,
                         "int64_t":$index, "int64_t":$offset);
   let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
 }
 
 #endif // DSV2_LOWERING_PLAN_PLANDIALECT_TD

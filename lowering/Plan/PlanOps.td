@@ -15,6 +15,9 @@ include "mlir/IR/SymbolInterfaces.td"
 class Plan_Op<string mnemonic, list<Trait> traits = []>
     : Op<Plan_Dialect, mnemonic, traits>;
 
+def Plan_Positive : ConfinedAttr<I64Attr, [IntPositive]>;
+def Plan_NonNegative : ConfinedAttr<I64Attr, [IntNonNegative]>;
+
 def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
     IsolatedFromAbove, NoTerminator, SingleBlock]> {
   let summary = "One phase of the model";
@@ -28,12 +31,12 @@ def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
     ```mlir
     plan.program @decode max_query_tokens 8 attention "latent" {
       plan.buffer @h : 4096
-      plan.dispatch @norm "layers.0" <1 x tokens by 1> (<out buffer(@h)>)
+      plan.dispatch @norm "layers.0" <1 x tokens by 1> (out buffer(@h))
     }
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
-                       OptionalAttr<I64Attr>:$max_query_tokens,
+                       OptionalAttr<Plan_Positive>:$max_query_tokens,
                        OptionalAttr<StrAttr>:$attention);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
@@ -42,28 +45,29 @@ def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
   }];
 }
 
-def Plan_BufferOp : Plan_Op<"buffer", [Symbol]> {
+def Plan_BufferOp : Plan_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {
   let summary = "Bytes that live during a part of a step";
   let description = [{
     `offset` is its place in the arena, once `plan-memory` has run.
 
     Example: `plan.buffer @h : 4096 at 0`
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$bytes,
-                       OptionalAttr<I64Attr>:$offset);
+  let arguments = (ins SymbolNameAttr:$sym_name, Plan_NonNegative:$bytes,
+                       OptionalAttr<Plan_NonNegative>:$offset);
   let assemblyFormat = "$sym_name `:` $bytes (`at` $offset^)? attr-dict";
 }
 
-def Plan_DispatchOp : Plan_Op<"dispatch"> {
+def Plan_DispatchOp : Plan_Op<"dispatch", [HasParent<"ProgramOp">]> {
   let summary = "Run a kernel over its workgroups";
   let description = [{
     Constraints:
     - (C1) Every buffer is one of the program's.
+    - (C2) The count that multiplies the workgroups is one of the bindings.
 
     Example:
 
     ```mlir
-    plan.dispatch @norm "layers.0.input_norm" <1 x tokens by 1> (<in buffer(@x)>, <out buffer(@h)>)
+    plan.dispatch @norm "layers.0.input_norm" <1 x tokens by 1> (in buffer(@x), out buffer(@h))
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, StrAttr:$label,
@@ -78,8 +82,11 @@ def Plan_DispatchOp : Plan_Op<"dispatch"> {
   let hasVerifier = 1;
 }
 
-def Plan_BarrierOp : Plan_Op<"barrier"> {
+def Plan_BarrierOp : Plan_Op<"barrier", [HasParent<"ProgramOp">]> {
   let summary = "Every earlier dispatch is complete before the next starts";
+  let description = [{
+    Example: `plan.barrier`
+  }];
   let assemblyFormat = "attr-dict";
 }
 
@@ -91,7 +98,7 @@ def Plan_RopeTableOp : Plan_Op<"rope_table", [Symbol]> {
     Example: `plan.rope_table @rope by <theta = 1.0e4> dim 64 positions 4096`
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, DSV2_RopeAttr:$rope,
-                       I64Attr:$dim, I64Attr:$positions);
+                       Plan_Positive:$dim, Plan_Positive:$positions);
   let assemblyFormat = [{
     $sym_name `by` $rope `dim` $dim `positions` $positions attr-dict
   }];

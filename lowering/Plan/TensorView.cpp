@@ -63,6 +63,8 @@ static FailureOr<TensorView> sliceView(tensor::ExtractSliceOp op,
         return failure();
       continue;
     }
+    if (i == 0 && view.rows.dim != Dim::One)
+      return failure();
     view.offset += first * view.strides[i] * elementBytes(view.elementType);
     view.shape[i] = size;
   }
@@ -98,7 +100,7 @@ static FailureOr<TensorView> expandView(tensor::ExpandShapeOp op,
 
 static FailureOr<TensorView> collapseView(tensor::CollapseShapeOp op,
                                           const TensorView &source) {
-  if (source.encoding)
+  if (source.encoding || op.getType().getRank() == 0)
     return failure();
   TensorView view = source;
   view.shape.clear();
