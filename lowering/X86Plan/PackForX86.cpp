@@ -63,8 +63,9 @@ public:
         weight);
   }
 
-  /// Each matrix of the stack transposed.
+  /// Each matrix of the stack transposed, in bf16 unless it is quantized.
   Value transposed(Value weight) {
+    weight = toElement(weight, bf16());
     auto type = cast<RankedTensorType>(weight.getType());
     ArrayRef<int64_t> shape = type.getShape();
     Location loc = weight.getLoc();
