@@ -23,6 +23,11 @@ namespace {
 /// Rows of a panel and elements of a group of every x86 format.
 constexpr int64_t kPanelRows = 32, kGroup = 32;
 
+bool isPacked(Value weight) {
+  return isa_and_nonnull<PanelsAttr>(
+      cast<RankedTensorType>(weight.getType()).getEncoding());
+}
+
 /// Inserts conversions before one operation.
 class Packer {
 public:
@@ -50,11 +55,10 @@ public:
 
   /// The weight in panels, converted to `element` unless it is quantized.
   Value panels(Value weight, Type element) {
-    auto type = cast<RankedTensorType>(weight.getType());
-    if (isa_and_nonnull<PanelsAttr>(type.getEncoding()))
+    if (isPacked(weight))
       return weight;
     weight = toElement(weight, element);
-    type = cast<RankedTensorType>(weight.getType());
+    auto type = cast<RankedTensorType>(weight.getType());
     auto encoding =
         PanelsAttr::get(b.getContext(), kPanelRows, type.getEncoding());
     return PackWeightOp::create(
@@ -143,8 +147,9 @@ void packExpandedAttention(ExpandedAttentionOp op) {
   Packer packer(op);
   roundQuery(op.getQNopeMutable());
   roundQuery(op.getQRopeMutable());
-  op.getWUkMutable().assign(
-      packer.panels(packer.transposed(op.getWUk()), packer.bf16()));
+  if (!isPacked(op.getWUk()))
+    op.getWUkMutable().assign(
+        packer.panels(packer.transposed(op.getWUk()), packer.bf16()));
   op.getWUvMutable().assign(packer.panels(op.getWUv(), packer.bf16()));
 }
 
