@@ -18,7 +18,8 @@ config.environment["FILECHECK_OPTS"] = "--enable-var-scope"
 
 tools_dir = os.path.join(config.dsv2_obj_root, "bin")
 llvm_config.add_tool_substitutions(
-    ["dsv2-opt", "dsv2-lsp-server", "mlir-opt", "mlir-tblgen", "FileCheck", "not", "split-file"],
+    ["dsv2-opt", "dsv2-import", "dsv2-compile", "dsv2-lsp-server"]
+    + ["mlir-opt", "mlir-tblgen", "FileCheck", "not", "split-file"],
     [tools_dir, config.llvm_tools_dir],
 )
 lib_dir = os.path.join(config.dsv2_obj_root, "lib")

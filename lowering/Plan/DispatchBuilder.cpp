@@ -245,8 +245,12 @@ void DispatchBuilder::dispatch(Operation *op, const KernelUse &use) {
   OpBuilder b(program.getContext());
   b.setInsertionPointToEnd(&program.getBody().front());
   SmallVector<Attribute> bindings(use.bindings.begin(), use.bindings.end());
+  auto bound = [&](std::optional<int64_t> tokens) {
+    return tokens ? b.getI64IntegerAttr(*tokens) : IntegerAttr();
+  };
   DispatchOp::create(b, op->getLoc(), use.kernel, b.getStringAttr(labelOf(op)),
-                     use.workgroups, b.getArrayAttr(bindings));
+                     use.workgroups, b.getArrayAttr(bindings),
+                     bound(use.minTokens), bound(use.maxTokens));
 }
 
 //===----------------------------------------------------------------------===//

@@ -24,6 +24,8 @@ struct KernelUse {
   FlatSymbolRefAttr kernel;
   WorkgroupsAttr workgroups;
   SmallVector<BindingAttr> bindings;
+  /// The steps it runs in: all, when absent.
+  std::optional<int64_t> minTokens, maxTokens;
 };
 
 class DispatchBuilder;

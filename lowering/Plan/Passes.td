@@ -20,15 +20,19 @@ def PlanMemoryPass : Pass<"plan-memory", "::mlir::dsv2::plan::ProgramOp"> {
     Before:
 
     ```mlir
-    plan.buffer @a : 4096
-    plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
+    plan.program @decode {
+      plan.buffer @a : 4096
+      plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
+    }
     ```
 
     After:
 
     ```mlir
-    plan.buffer @a : 4096 at 0
-    plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
+    plan.program @decode {
+      plan.buffer @a : 4096 at 0
+      plan.dispatch @k "a" <1 x one by 1> (out buffer(@a))
+    }
     ```
 
     A buffer that nothing binds is removed. Does not change rounding.

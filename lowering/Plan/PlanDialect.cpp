@@ -233,6 +233,10 @@ LogicalResult DispatchOp::verify() {
   if (indirect >= static_cast<int64_t>(getBindings().size())) // (C2)
     return emitOpError("expects the indirect count to be one of its ")
            << getBindings().size() << " bindings, but found " << indirect;
+  int64_t first = getMinTokens().value_or(1);
+  if (first < 1 ||
+      first > static_cast<int64_t>(getMaxTokens().value_or(first))) // (C3)
+    return emitOpError("expects a range of tokens from 1 on that is not empty");
   return success();
 }
 

@@ -60,21 +60,34 @@ def Plan_BufferOp : Plan_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {
 def Plan_DispatchOp : Plan_Op<"dispatch", [HasParent<"ProgramOp">]> {
   let summary = "Run a kernel over its workgroups";
   let description = [{
+    With `from` or `to` it runs only in steps of at least or at most so many new
+    tokens: variants of one computation follow each other with ranges that do
+    not overlap, and a step runs one of them.
+
     Constraints:
     - (C1) Every buffer is one of the program's.
     - (C2) The count that multiplies the workgroups is one of the bindings.
+    - (C3) A range of tokens is not empty and starts at 1 or later.
 
     Example:
 
     ```mlir
-    plan.dispatch @norm "layers.0.input_norm" <1 x tokens by 1> (in buffer(@x), out buffer(@h))
+    plan.program @decode {
+      plan.buffer @x : 4096
+      plan.dispatch @norm "layers.0.input_norm" <1 x tokens by 1> (in weight(@w), inout buffer(@x))
+      plan.dispatch @few "layers.0" <1 x tokens by 1> to 8 tokens (inout buffer(@x))
+      plan.dispatch @many "layers.0" <1 x tokens by 1> from 9 tokens (inout buffer(@x))
+    }
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, StrAttr:$label,
                        Plan_WorkgroupsAttr:$workgroups,
-                       TypedArrayAttrBase<Plan_BindingAttr, "bindings">:$bindings);
+                       TypedArrayAttrBase<Plan_BindingAttr, "bindings">:$bindings,
+                       OptionalAttr<I64Attr>:$min_tokens,
+                       OptionalAttr<I64Attr>:$max_tokens);
   let assemblyFormat = [{
-    $kernel $label $workgroups custom<Bindings>($bindings) attr-dict
+    $kernel $label $workgroups (`from` $min_tokens^ `tokens`)?
+    (`to` $max_tokens^ `tokens`)? custom<Bindings>($bindings) attr-dict
   }];
   let extraClassDeclaration = [{
     auto getBindingRange() { return getBindings().getAsRange<BindingAttr>(); }
