@@ -241,6 +241,11 @@ Status MeaningVerifier::verifyDispatch(const schema::Dispatch &dispatch,
                 " to " + std::to_string(dispatch.max_tokens()) +
                 " tokens, expected an ascending range");
   DSV2_RETURN_IF_ERROR(verifyWorkgroups(*dispatch.workgroups(), where));
+  // Flatbuffers checks the alignment of the length of a vector only.
+  if (reinterpret_cast<uintptr_t>(dispatch.bindings()->Data()) %
+          alignof(schema::Binding) !=
+      0)
+    return fail(where + " has bindings that are not aligned to 8 bytes");
   for (const schema::Binding *binding : *dispatch.bindings())
     DSV2_RETURN_IF_ERROR(verifyBinding(*binding, where));
   return Status();
