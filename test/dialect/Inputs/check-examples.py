@@ -6,6 +6,8 @@ An example is a fragment: its operands come from nowhere. They are given a
 definition whose type is what the parser says they are used as.
 """
 
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -56,20 +58,25 @@ def undeclared(errors, text):
         yield re.match(r"%[\w#]+", lines[int(line) - 1][int(column) - 1 :])[0]
 
 
-def main():
-    optimizer, *files = sys.argv[1:]
-    count = failures = 0
+def examples(files):
+    """The file, line and text of each example."""
     for file in files:
         text = pathlib.Path(file).read_text(encoding="utf-8")
         for match in EXAMPLE.finditer(text):
-            count += 1
-            error = check(optimizer, match[2])
-            if error:
-                failures += 1
-                line = text.count("\n", 0, match.start()) + 1
-                print(f"{file}:{line}: this example is not valid IR\n{error}")
-    print(f"{count} examples, {failures} invalid")
-    return 1 if failures or not count else 0
+            yield file, text.count("\n", 0, match.start()) + 1, match[2]
+
+
+def main():
+    optimizer, *files = sys.argv[1:]
+    found = list(examples(files))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        errors = list(pool.map(lambda example: check(optimizer, example[2]), found))
+    for (file, line, _), error in zip(found, errors):
+        if error:
+            print(f"{file}:{line}: this example is not valid IR\n{error}")
+    failures = sum(error is not None for error in errors)
+    print(f"{len(found)} examples, {failures} invalid")
+    return 1 if failures or not found else 0
 
 
 if __name__ == "__main__":
