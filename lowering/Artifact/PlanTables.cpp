@@ -97,6 +97,8 @@ dispatchTable(plan::DispatchOp op, plan::ProgramOp program, bool barrier,
   table->barrier_before = barrier;
   for (BindingAttr binding : op.getBindingRange())
     table->bindings.push_back(bindingStruct(binding, program, ordinals));
+  table->min_tokens = op.getMinTokens().value_or(table->min_tokens);
+  table->max_tokens = op.getMaxTokens().value_or(table->max_tokens);
   plan::WorkgroupsAttr groups = op.getWorkgroups();
   int64_t indirect = -1;
   if (groups.getIndirect() >= 0)

@@ -19,6 +19,8 @@ using plan::TensorView;
 /// Positions of a sequence that one workgroup attends to when a single token
 /// is to keep several threads busy.
 static constexpr int64_t kSplitTokens = 512;
+/// Steps of up to so many tokens divide the context among workgroups.
+static constexpr int64_t kFewTokens = 8;
 
 static CachePlane planeOf(LatentCacheType cache,
                           const plan::StepLimits &limits) {
@@ -132,39 +134,49 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
                                        builder.batch(BatchField::PageTable)};
 
   // Few tokens: also divide the context among threads. The bits are the same.
-  bool divide = builder.programTokens() < builder.limits().maxBatchTokens &&
-                spec.splits() > 1;
-  if (!divide) {
-    bindings.push_back(output.binding(Access::Out));
+  int64_t fewTokens = std::min(kFewTokens, builder.programTokens());
+  bool divide = spec.splits() > 1;
+  if (!divide || fewTokens < builder.programTokens()) {
+    SmallVector<BindingAttr> whole = bindings;
+    whole.push_back(output.binding(Access::Out));
+    TokenRange range;
+    if (divide)
+      range.first = fewTokens + 1;
     if (failed(use(
             op, builder, "latent_attention" + suffix,
             [&](ModuleOp module, StringRef symbol) {
               return emitLatentAttention(module, symbol, set, spec);
             },
-            bindings)))
+            whole, range)))
       return failure();
-    return true;
   }
-  LatentAttentionSpec sized = spec;
-  sized.tokens = builder.programTokens();
-  BindingAttr partials = builder.scratch(
-      "partials", latentPartialElements(sized) * 4, Access::Out);
+  if (!divide)
+    return true;
+  spec.tokens = fewTokens;
+  TokenRange range;
+  if (fewTokens < builder.programTokens())
+    range.last = fewTokens;
+  suffix += ("_" + Twine(fewTokens)).str();
+  BindingAttr partials =
+      builder.scratch("partials", latentPartialElements(spec) * 4, Access::Out);
   bindings.push_back(partials);
   if (failed(use(
           op, builder, "latent_splits" + suffix,
           [&](ModuleOp module, StringRef symbol) {
             return emitLatentSplits(module, symbol, set, spec);
           },
-          bindings)))
+          bindings, range)))
     return failure();
   auto read = BindingAttr::get(op.getContext(), Access::In, partials.getKind(),
                                partials.getSymbol(), 0, 0);
-  if (failed(use(op, builder, "latent_combine" + suffix,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitLatentCombine(module, symbol, set, spec);
-                 },
-                 {read, builder.batch(BatchField::Positions),
-                  output.binding(Access::Out)})))
+  if (failed(use(
+          op, builder, "latent_combine" + suffix,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitLatentCombine(module, symbol, set, spec);
+          },
+          {read, builder.batch(BatchField::Positions),
+           output.binding(Access::Out)},
+          range)))
     return failure();
   return true;
 }

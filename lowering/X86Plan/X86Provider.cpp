@@ -63,7 +63,7 @@ StringRef x86::nameOf(RowFormat format) {
 LogicalResult
 X86Provider::use(Operation *op, Builder &builder, const Twine &name,
                  function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                 ArrayRef<plan::BindingAttr> bindings) {
+                 ArrayRef<plan::BindingAttr> bindings, TokenRange range) {
   std::string symbol = name.str();
   FailureOr<func::FuncOp> kernel =
       builder.kernel(symbol, [&]() -> FailureOr<func::FuncOp> {
@@ -80,6 +80,8 @@ X86Provider::use(Operation *op, Builder &builder, const Twine &name,
       op->getContext(), groups.count, static_cast<plan::Dim>(groups.dim),
       groups.tile, groups.indirectBinding);
   kernelUse.bindings.assign(bindings.begin(), bindings.end());
+  kernelUse.minTokens = range.first;
+  kernelUse.maxTokens = range.last;
   builder.dispatch(op, kernelUse);
   return success();
 }

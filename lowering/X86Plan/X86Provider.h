@@ -58,10 +58,15 @@ private:
   /// both, since the kernel reads rows of the cache's layout.
   plan::TensorView queryView(Value query, Builder &builder);
 
+  /// Steps that a variant of a computation is for.
+  struct TokenRange {
+    std::optional<int64_t> first, last;
+  };
   /// Emits the kernel called `name` unless it exists, and dispatches it.
   LogicalResult use(Operation *op, Builder &builder, const Twine &name,
                     function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                    ArrayRef<plan::BindingAttr> bindings);
+                    ArrayRef<plan::BindingAttr> bindings,
+                    TokenRange range = {});
 
   const InstructionSet &set;
   /// Workgroups of the kernels emitted so far.

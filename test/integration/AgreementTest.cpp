@@ -65,8 +65,9 @@ TEST_P(AgreementTest, ChunksAgree) {
 
 TEST_P(AgreementTest, BatchEqualsSequencesAlone) {
   Runner runner(artifact);
-  // Prompts of different lengths, then a step of one token each.
-  std::vector<int64_t> lengths = {1, 7, 33, 64, 90};
+  // Prompts of different lengths, then a step of one token each: enough of
+  // them for the variants of kernels that are for many tokens.
+  std::vector<int64_t> lengths = {1, 7, 33, 64, 90, 9, 10, 11, 12, 13, 40};
   std::vector<std::vector<float>> alone, aloneNext;
   for (int64_t length : lengths) {
     dsv2_sequence_t sequence = runner.newSequence();

@@ -167,3 +167,10 @@ plan.rope_table @rope by <theta = 1.000000e+04> dim 64 positions 0
 
 // expected-error @below {{attribute 'dim' failed to satisfy constraint: 64-bit signless integer attribute whose value is positive}}
 plan.rope_table @rope by <theta = 1.000000e+04> dim 0 positions 8
+
+// -----
+
+plan.program @dispatch_c3 {
+  // expected-error@+1 {{'plan.dispatch' op expects a range of tokens from 1 on that is not empty}}
+  plan.dispatch @k "a" <1 x tokens by 1> from 9 tokens to 8 tokens ()
+}

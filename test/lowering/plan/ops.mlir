@@ -20,6 +20,12 @@ plan.program @decode max_query_tokens 8 attention "latent" {
   plan.dispatch @experts "layers.0" <96 x one by 1, indirect = 1> (inout cache(3), in buffer(@hidden))
   // CHECK-NEXT: plan.dispatch @head "lm_head" <7 x logit_rows by 32> (in batch(logit_rows), out logits)
   plan.dispatch @head "lm_head" <7 x logit_rows by 32> (in batch(logit_rows), out logits)
+  // CHECK-NEXT: plan.dispatch @few "" <1 x tokens by 1> to 8 tokens ()
+  plan.dispatch @few "" <1 x tokens by 1> to 8 tokens ()
+  // CHECK-NEXT: plan.dispatch @more "" <1 x tokens by 1> from 9 tokens to 16 tokens ()
+  plan.dispatch @more "" <1 x tokens by 1> from 9 tokens to 16 tokens ()
+  // CHECK-NEXT: plan.dispatch @most "" <1 x tokens by 1> from 17 tokens ()
+  plan.dispatch @most "" <1 x tokens by 1> from 17 tokens ()
   // CHECK-NEXT: plan.dispatch @nothing "" <1 x context by 1> ()
   plan.dispatch @nothing "" <1 x context by 1> ()
 // CHECK-NEXT: }
