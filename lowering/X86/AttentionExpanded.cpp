@@ -123,7 +123,8 @@ void FlashAttention::scores(const Queries &queries, Value row, Value place) {
       return dots.emit(k, pairs, std::move(sums));
     };
     SmallVector<Value> dots(tileRows * vectors, k.splat(0.0f));
-    dots = part(nope, 0, tile.keys, 0, spec.nope / 2, std::move(dots));
+    // The pad of an odd number is zero in keys and in packed queries.
+    dots = part(nope, 0, tile.keys, 0, (spec.nope + 1) / 2, std::move(dots));
     dots = part(rope, 1, tile.columns, tile.rotatedRow(), spec.cache.rope / 2,
                 std::move(dots));
     for (int64_t i = 0; i < tileRows; ++i)

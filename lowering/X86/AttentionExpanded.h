@@ -36,7 +36,7 @@ struct ExpandedAttentionSpec {
   int64_t sequences;
   int64_t maxQueries; ///< of one sequence
   int64_t heads;
-  int64_t nope; ///< even
+  int64_t nope;
   int64_t value;
   CachePlane cache;
   float scale;

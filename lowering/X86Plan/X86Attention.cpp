@@ -193,6 +193,10 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
       value != WeightFormat::bf16 || !rope.elementType.isBF16() ||
       !nope.elementType.isBF16() || !output.elementType.isF32())
     return false;
+  // The kernel reads the cache in pairs, and the latent comes first.
+  if (cache.getLatent() % 2 != 0)
+    return op.emitOpError("expects a latent of even size on x86-64, found ")
+           << cache.getLatent() << "; compile with --target=reference";
 
   ExpandedAttentionSpec spec;
   spec.tokens = builder.limits().maxBatchTokens;

@@ -117,6 +117,17 @@ TEST_F(BadCheckpointsTest, Configs) {
   expectRefused("96");
 }
 
+TEST_F(BadCheckpointsTest, OddLatent) {
+  Json config = tinyConfig();
+  config["kv_lora_rank"] = 31;
+  save(config);
+  expectCompileError(checkpoint.path() + " --target=avx2",
+                     "even size on x86-64, found 31");
+  ToolResult result = runTool(DSV2_COMPILE " -q --target=reference " +
+                              checkpoint.path() + " -o " + output);
+  EXPECT_EQ(result.status, 0) << result;
+}
+
 TEST_F(BadCheckpointsTest, MalformedJson) {
   for (const char *text : {"", "{", "[]", "null", "{\"a\":}", "\xff\xfe"}) {
     checkpoint.write("config.json", text);
