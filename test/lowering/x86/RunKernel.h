@@ -15,9 +15,19 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
+
+namespace mlir::dsv2::x86 {
+
+/// Names the parameter of a test in its listing.
+inline void PrintTo(const InstructionSet &set, std::ostream *os) {
+  *os << set.name.str();
+}
+
+} // namespace mlir::dsv2::x86
 
 namespace dsv2::test {
 
