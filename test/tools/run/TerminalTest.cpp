@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 
+#include <csignal>
 #include <poll.h>
 #include <pty.h>
 #include <sys/wait.h>
@@ -47,10 +48,24 @@ public:
         return false;
     }
   }
-  /// The status as a shell reports it.
+  /// Types Ctrl-D until the program ends: between two lines the terminal itself
+  /// takes it for the end of a line.
+  int endInput() {
+    for (int tries = 0; tries < 20; ++tries) {
+      type("\x04");
+      while (readMore(/*milliseconds=*/1000))
+        ;
+      if (hasEnded)
+        break;
+    }
+    return finish();
+  }
+  /// The status as a shell reports it. A program that does not end is killed.
   int finish() {
     while (readMore())
       ;
+    if (!hasEnded)
+      ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -58,20 +73,23 @@ public:
   const std::string &output() const { return seen; }
 
 private:
-  bool readMore() {
+  bool readMore(int milliseconds = 20'000) {
     pollfd ready = {master, POLLIN, 0};
     char buffer[4096];
-    if (::poll(&ready, 1, /*milliseconds=*/20'000) <= 0)
+    if (hasEnded || ::poll(&ready, 1, milliseconds) <= 0)
       return false;
     ssize_t count = ::read(master, buffer, sizeof(buffer));
-    if (count <= 0)
+    if (count <= 0) { // the other side is closed
+      hasEnded = true;
       return false;
+    }
     seen.append(buffer, static_cast<size_t>(count));
     return true;
   }
 
   int master = -1;
   pid_t child = -1;
+  bool hasEnded = false;
   std::string seen;
   size_t position = 0;
 };
@@ -91,8 +109,7 @@ TEST_F(TerminalTest, EditsAndRemembers) {
   terminal.type("\x1b[A\r"); // the arrow up brings the line back
   ASSERT_TRUE(terminal.await("\nf\r\n")) << terminal.output();
   ASSERT_TRUE(terminal.await("> ")) << terminal.output();
-  terminal.type("\x04"); // Ctrl-D
-  EXPECT_EQ(terminal.finish(), 0) << terminal.output();
+  EXPECT_EQ(terminal.endInput(), 0) << terminal.output();
   // Two turns with three letters each: <bos> <User> abc <Assistant>, then
   // f <eos> <User> abc <Assistant>.
   EXPECT_EQ(readFile(logits).size(), 128 + (6 + 7) * toyVocab * sizeof(float))
