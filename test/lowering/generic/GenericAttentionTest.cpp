@@ -78,7 +78,7 @@ TEST_F(GenericAttention, CacheAppend) {
   int64_t tokens = batch.tokens();
   std::vector<float> c = random.floats(tokens * latent);
   std::vector<float> k = random.floats(tokens * rope);
-  std::vector<uint16_t> plane(testLimits.cacheRows * width, 0x4141);
+  std::vector<uint16_t> plane(batch.cache.size(), 0x4141);
   std::vector<uint16_t> expected = plane;
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t i = 0; i < width; ++i)
@@ -103,7 +103,7 @@ TEST_F(GenericAttention, LatentAppend) {
   int64_t tokens = batch.tokens();
   std::vector<float> kv = random.floats(tokens * width);
   std::vector<float> gamma = random.floats(latent);
-  std::vector<uint16_t> plane(testLimits.cacheRows * width, 0x4141);
+  std::vector<uint16_t> plane(batch.cache.size(), 0x4141);
   kernel({nullptr, kv.data(), gamma.data(), nullptr}, {nullptr}, batch.dims(),
          arraysOf(batch), plane.data());
   for (int64_t t = 0; t < tokens; ++t) {

@@ -25,7 +25,7 @@ inline constexpr KernelLimits testLimits = {.tokens = 40,
                                             .sequences = 5,
                                             .context = 130,
                                             .logitRows = 6,
-                                            .cacheRows = 400,
+                                            .cacheRows = 512,
                                             .pages = 16};
 
 /// The arrays of a batch that a kernel may ask for.
