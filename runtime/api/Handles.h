@@ -12,6 +12,7 @@
 
 #include "runtime/base/Status.h"
 #include "runtime/engine/Model.h"
+#include "runtime/engine/Session.h"
 #include "runtime/include/dsv2/dsv2.h"
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
 struct dsv2_instance {
   std::shared_ptr<dsv2::ThreadPool> pool;
@@ -26,6 +28,11 @@ struct dsv2_instance {
 
 struct dsv2_model {
   std::shared_ptr<const dsv2::Model> model;
+};
+
+struct dsv2_session {
+  std::unique_ptr<dsv2::Session> session;
+  std::vector<dsv2::SequenceInput> inputs; ///< of the current step
 };
 
 namespace dsv2::api {

@@ -4,18 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/engine/Session.h"
 #include "runtime/api/Handles.h"
-
-#include <vector>
 
 using namespace dsv2;
 using namespace dsv2::api;
-
-struct dsv2_session {
-  std::unique_ptr<Session> session;
-  std::vector<SequenceInput> inputs; ///< of the current step
-};
 
 static void write(const Logits &logits, dsv2_logits_t *out) {
   if (out)

@@ -7,6 +7,7 @@
 #include "runtime/engine/Session.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -224,4 +225,27 @@ Result<Logits> Session::evaluate(SequenceId id, std::span<const int32_t> tokens,
       return logits;
     tokens = tokens.subspan(count);
   }
+}
+
+Status Session::repeatPages(SequenceId id, int64_t count) {
+  PagedCache::Sequence *sequence = pages.find(id);
+  const int64_t pageSize = pages.pageSize();
+  if (!sequence || sequence->length == 0 || sequence->length % pageSize != 0)
+    return invalid("sequence " + std::to_string(id) +
+                   " cannot be repeated, expected one of whole pages");
+  int64_t most = (pages.maxContext() - sequence->length) / pageSize;
+  if (count < 0 || count > most)
+    return tooMany("pages to repeat", count, most);
+  DSV2_RETURN_IF_ERROR(checkPages(count));
+  const size_t given = sequence->pages.size();
+  pages.grow(*sequence, count * pageSize);
+  const schema::CacheLayout &layout = *owner->metadata().cache();
+  const uint64_t pageBytes = uint64_t(pageSize) * layout.row_bytes();
+  for (uint32_t layer = 0; layer < layout.layers(); ++layer) {
+    std::byte *plane = memory.cache.data() + layer * memory.cachePlaneBytes;
+    for (size_t i = given; i < sequence->pages.size(); ++i)
+      std::memcpy(plane + sequence->pages[i] * pageBytes,
+                  plane + sequence->pages[i % given] * pageBytes, pageBytes);
+  }
+  return Status();
 }

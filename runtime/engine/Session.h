@@ -61,6 +61,12 @@ public:
   Result<Logits> evaluate(SequenceId sequence, std::span<const int32_t> tokens,
                           int64_t chunk = 0);
 
+  /// Lengthens a sequence by `count` pages of tokens, copies of its own pages
+  /// in turn. Nothing that such a context leads to means anything: it is for
+  /// measuring steps that follow a long one, without computing it. The sequence
+  /// must end with a page.
+  Status repeatPages(SequenceId sequence, int64_t count);
+
 private:
   struct Memory {
     LargeBuffer arena, cache, logits;

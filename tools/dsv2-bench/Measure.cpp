@@ -6,10 +6,10 @@
 
 #include "tools/dsv2-bench/Measure.h"
 
+#include "runtime/api/Handles.h"
+
 #include <algorithm>
-#include <array>
 #include <chrono>
-#include <map>
 
 using namespace dsv2;
 using Clock = std::chrono::steady_clock;
@@ -59,60 +59,105 @@ int64_t Bench::chunk() const {
                        : model.info.max_query_tokens;
 }
 
-Status Bench::prepare(const Test &test) {
-  dsv2_session_options_t sessionOptions = DSV2_SESSION_OPTIONS_INIT;
-  int64_t page = model.info.page_size;
-  sessionOptions.context_rows =
-      (test.context() + page - 1) / page * page * test.batch;
-  dsv2_session_t *made = nullptr;
-  DSV2_RETURN_IF_ERROR(takeStatus(
-      dsv2_session_create(model.model.get(), &sessionOptions, &made)));
-  session.reset(made);
-  sequences.resize(static_cast<size_t>(test.batch));
-  for (dsv2_sequence_t &sequence : sequences)
-    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_sequence_create(made, &sequence)));
-  tokens.resize(static_cast<size_t>(std::max(test.prompt, test.depth)));
+//===----------------------------------------------------------------------===//
+// Steps and the limits around them
+//===----------------------------------------------------------------------===//
+
+/// Times steps, and measures what the machine could have done meanwhile.
+struct Bench::Pace {
+  /// Steps that run longer than this are compared with limits of their own.
+  static constexpr double longest = 0.25;
+
+  Pace(Bench &bench, uint64_t workingSet)
+      : bench(bench), workingSet(workingSet),
+        before(bench.roofline.measure(workingSet)) {
+    limits.push_back(before);
+  }
+
+  Status step(const StepShape &shape, std::span<dsv2_sequence_input_t> inputs) {
+    dsv2_logits_t logits;
+    Clock::time_point start = Clock::now();
+    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_session_step(
+        bench.session.get(), inputs.data(), inputs.size(), &logits)));
+    std::chrono::duration<double> taken = Clock::now() - start;
+    repetition.seconds += taken.count();
+    unsettled += taken.count();
+    steps.push_back(shape);
+    if (unsettled >= longest)
+      settle();
+    return Status();
+  }
+
+  /// Ends a repetition.
+  Repetition finish() {
+    if (!steps.empty())
+      settle();
+    return std::exchange(repetition, {});
+  }
+
+  std::vector<Limits> limits;
+  ProfileCosts *profile = nullptr;
+
+private:
+  void settle() {
+    limits.push_back(bench.roofline.measure(workingSet));
+    Limits around = Limits::between(before, limits.back());
+    for (StepShape &shape : steps) {
+      shape.touchedExperts = bench.touchedExperts;
+      repetition.bound += bench.costs.bound(shape, around);
+      if (profile)
+        profile->add(bench.costs, shape, around);
+    }
+    before = limits.back();
+    steps.clear();
+    unsettled = 0;
+  }
+
+  Bench &bench;
+  const uint64_t workingSet;
+  Limits before;
+  double unsettled = 0;
+  std::vector<StepShape> steps; ///< since the limits were measured
+  Repetition repetition;
+};
+
+Status Bench::prompt(const Test &test, Pace &pace) {
+  std::vector<int32_t> tokens(static_cast<size_t>(test.prompt));
   for (int32_t &token : tokens)
     token = nextToken();
-  return fill(test);
-}
-
-/// Brings every sequence to `depth` tokens.
-Status Bench::fill(const Test &test) {
-  if (test.depth == 0)
-    return Status();
-  for (dsv2_sequence_t sequence : sequences)
-    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_session_evaluate(
-        session.get(), sequence, tokens.data(), static_cast<size_t>(test.depth),
-        /*chunk=*/0, nullptr)));
+  StepShape shape;
+  shape.context = test.depth;
+  for (int64_t done = 0; done < test.prompt; done += shape.newTokens) {
+    shape.newTokens = std::min(test.prompt - done, chunk());
+    shape.logitRows = done + shape.newTokens == test.prompt;
+    dsv2_sequence_input_t input = {sequences[0], tokens.data() + done,
+                                   static_cast<size_t>(shape.newTokens),
+                                   shape.logitRows ? DSV2_LOGITS_LAST
+                                                   : DSV2_LOGITS_NONE};
+    DSV2_RETURN_IF_ERROR(pace.step(shape, {&input, 1}));
+    shape.context += shape.newTokens;
+  }
   return Status();
 }
 
-Status Bench::generate(const Test &test) {
+Status Bench::generate(const Test &test, Pace &pace) {
   std::vector<int32_t> next(sequences.size());
   std::vector<dsv2_sequence_input_t> inputs;
   for (size_t i = 0; i < sequences.size(); ++i)
     inputs.push_back({sequences[i], &next[i], 1, DSV2_LOGITS_LAST});
-  dsv2_logits_t logits;
-  for (int64_t step = 0; step < test.generation; ++step) {
+  StepShape shape = {test.batch, 1, test.depth, test.batch};
+  for (int64_t step = 0; step < test.generation; ++step, ++shape.context) {
     for (int32_t &token : next)
       token = nextToken();
-    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_session_step(
-        session.get(), inputs.data(), inputs.size(), &logits)));
+    DSV2_RETURN_IF_ERROR(pace.step(shape, inputs));
   }
   return Status();
 }
 
-/// One repetition.
-Status Bench::run(const Test &test) {
-  if (test.prompt > 0) {
-    dsv2_logits_t logits;
-    return takeStatus(
-        dsv2_session_evaluate(session.get(), sequences[0], tokens.data(),
-                              static_cast<size_t>(test.prompt),
-                              static_cast<size_t>(chunk()), &logits));
-  }
-  return generate(test);
+/// The same tokens every time, so that they choose the same experts.
+Status Bench::run(const Test &test, Pace &pace) {
+  random = 1;
+  return test.prompt > 0 ? prompt(test, pace) : generate(test, pace);
 }
 
 /// Leaves the sequences as they were before run().
@@ -123,105 +168,90 @@ Status Bench::rewind(const Test &test) {
   return Status();
 }
 
-double Bench::leastTime(const Test &test, const Limits &limits) const {
-  double time = 0;
-  StepShape shape;
-  shape.context = test.depth;
-  for (int64_t left = test.prompt; left > 0; left -= shape.newTokens) {
-    shape.newTokens = std::min(left, chunk());
-    shape.logitRows = left == shape.newTokens;
-    time += costs.cost(shape).leastTime(limits);
-    shape.context += shape.newTokens;
+Status Bench::profiled(const Test &test, Pace &pace) {
+  DSV2_RETURN_IF_ERROR(takeStatus(dsv2_session_profile_start(session.get())));
+  Status status = run(test, pace);
+  dsv2_session_profile_stop(session.get());
+  DSV2_RETURN_IF_ERROR(std::move(status));
+  return rewind(test);
+}
+
+//===----------------------------------------------------------------------===//
+// Tests
+//===----------------------------------------------------------------------===//
+
+/// Brings a sequence to `depth` tokens. What they are changes no time, so only
+/// the first are computed, unless asked otherwise.
+Status Bench::fill(dsv2_sequence_t sequence, int64_t depth) {
+  const int64_t page = model.info.page_size;
+  const int64_t computed = (chunk() + page - 1) / page * page;
+  int64_t repeated = 0;
+  if (!options.computeDepth && depth > computed)
+    repeated = (depth - computed) / page;
+  std::vector<int32_t> tokens(static_cast<size_t>(depth - repeated * page));
+  for (int32_t &token : tokens)
+    token = nextToken();
+  std::span<const int32_t> left = tokens;
+  auto evaluate = [&](size_t count) {
+    dsv2_status_t status = dsv2_session_evaluate(
+        session.get(), sequence, left.data(), count, /*chunk=*/0, nullptr);
+    left = left.subspan(count);
+    return takeStatus(status);
+  };
+  if (repeated > 0) {
+    DSV2_RETURN_IF_ERROR(evaluate(static_cast<size_t>(computed)));
+    DSV2_RETURN_IF_ERROR(session->session->repeatPages(sequence, repeated));
   }
-  shape = {test.batch, 1, test.depth, test.batch};
-  for (int64_t step = 0; step < test.generation; ++step, ++shape.context)
-    time += costs.cost(shape).leastTime(limits);
-  return time;
+  return left.empty() ? Status() : evaluate(left.size());
 }
 
-/// What the first step moves; the others hardly differ.
-uint64_t Bench::stepBytes(const Test &test) const {
-  StepShape shape = {test.batch,
-                     test.prompt ? std::min(test.prompt, chunk()) : 1,
-                     test.depth, test.batch};
-  return static_cast<uint64_t>(costs.cost(shape).bytes);
-}
-
-static Limits average(const Limits &a, const Limits &b) {
-  Limits result;
-  result.readBytes = (a.readBytes + b.readBytes) / 2;
-  for (size_t type = 0; type < dotTypeCount; ++type)
-    result.operations[type] = (a.operations[type] + b.operations[type]) / 2;
-  return result;
+Status Bench::prepare(const Test &test) {
+  dsv2_session_options_t sessionOptions = DSV2_SESSION_OPTIONS_INIT;
+  int64_t page = model.info.page_size;
+  sessionOptions.context_rows =
+      (test.context() + page - 1) / page * page * test.batch;
+  dsv2_session_t *made = nullptr;
+  DSV2_RETURN_IF_ERROR(takeStatus(
+      dsv2_session_create(model.model.get(), &sessionOptions, &made)));
+  session.reset(made);
+  sequences.resize(static_cast<size_t>(test.batch));
+  for (dsv2_sequence_t &sequence : sequences) {
+    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_sequence_create(made, &sequence)));
+    DSV2_RETURN_IF_ERROR(fill(sequence, test.depth));
+  }
+  return Status();
 }
 
 Result<Measurement> Bench::measure(const Test &test) {
   DSV2_RETURN_IF_ERROR(check(test));
+  touchedExperts = -1;
   DSV2_RETURN_IF_ERROR(prepare(test));
-  if (options.warmUp)
-    DSV2_RETURN_IF_ERROR(run(test));
-  DSV2_RETURN_IF_ERROR(rewind(test));
+  StepShape first = {test.batch,
+                     test.prompt ? std::min(test.prompt, chunk()) : 1,
+                     test.depth, test.batch};
+  Pace pace(*this, static_cast<uint64_t>(costs.bytes(first)));
+  if (options.warmUp) {
+    DSV2_RETURN_IF_ERROR(profiled(test, pace));
+    pace.finish();
+    touchedExperts = dsv2::touchedExperts(costs, session.get(), first.tokens());
+  }
 
   Measurement result;
   result.test = test;
-  uint64_t workingSet = stepBytes(test);
-  result.limits.push_back(roofline.measure(workingSet));
+  result.touchedExperts = touchedExperts;
   for (int i = 0; i < options.repetitions; ++i) {
-    Clock::time_point start = Clock::now();
-    DSV2_RETURN_IF_ERROR(run(test));
-    std::chrono::duration<double> taken = Clock::now() - start;
+    DSV2_RETURN_IF_ERROR(run(test, pace));
     DSV2_RETURN_IF_ERROR(rewind(test));
-    result.seconds.push_back(taken.count());
-    result.limits.push_back(roofline.measure(workingSet));
-    result.bounds.push_back(
-        leastTime(test, average(result.limits[i], result.limits[i + 1])));
+    result.repetitions.push_back(pace.finish());
   }
+  result.limits = pace.limits;
   if (options.profile) {
-    DSV2_RETURN_IF_ERROR(takeStatus(dsv2_session_profile_start(session.get())));
-    DSV2_RETURN_IF_ERROR(run(test));
-    dsv2_session_profile_stop(session.get());
-    result.profile = collectProfile();
+    ProfileCosts costsOfDispatches;
+    pace.profile = &costsOfDispatches;
+    DSV2_RETURN_IF_ERROR(profiled(test, pace));
+    pace.finish();
+    result.profile = costsOfDispatches.rows(session.get());
   }
   session.reset();
   return result;
-}
-
-/// "layers.12.q" to "layers.*.q".
-static std::string withoutLayer(const std::string &label) {
-  std::string result;
-  for (size_t at = 0; at <= label.size();) {
-    size_t dot = std::min(label.find('.', at), label.size());
-    std::string part = label.substr(at, dot - at);
-    bool isNumber = !part.empty() &&
-                    part.find_first_not_of("0123456789") == std::string::npos;
-    result += (at ? "." : "") + (isNumber ? "*" : part);
-    at = dot + 1;
-  }
-  return result;
-}
-
-std::vector<ProfileRow> Bench::collectProfile() const {
-  std::map<std::array<std::string, 3>, ProfileRow> rows;
-  size_t count = dsv2_session_profile_count(session.get());
-  for (size_t i = 0; i < count; ++i) {
-    dsv2_profile_entry_t entry = DSV2_PROFILE_ENTRY_INIT;
-    if (!takeStatus(dsv2_session_profile(session.get(), i, &entry)).ok() ||
-        entry.runs == 0)
-      continue;
-    std::string label = withoutLayer(entry.label);
-    ProfileRow &row = rows[{entry.program, entry.kernel, label}];
-    row.program = entry.program;
-    row.kernel = entry.kernel;
-    row.label = label;
-    row.runs += entry.runs;
-    row.nanoseconds += entry.nanoseconds;
-  }
-  std::vector<ProfileRow> sorted;
-  for (auto &[key, row] : rows)
-    sorted.push_back(std::move(row));
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const ProfileRow &a, const ProfileRow &b) {
-                     return a.nanoseconds > b.nanoseconds;
-                   });
-  return sorted;
 }

@@ -8,6 +8,7 @@
 #define DSV2_TOOLS_BENCH_MEASURE_H
 
 #include "tools/common/RuntimeTool.h"
+#include "tools/dsv2-bench/Profile.h"
 #include "tools/dsv2-bench/Roofline.h"
 #include "tools/dsv2-bench/StepCost.h"
 
@@ -28,17 +29,19 @@ struct Test {
   int64_t tokens() const { return prompt + generation * batch; }
 };
 
-/// Dispatches of the same kernel at the same place in a layer, added up.
-struct ProfileRow {
-  std::string program, kernel, label;
-  uint64_t runs = 0, nanoseconds = 0;
+/// One run of a test. The limits of the machine are measured before, after and,
+/// when it takes long, between its steps; each step is compared with those
+/// around it.
+struct Repetition {
+  double seconds = 0; ///< of the steps alone
+  StepBound bound;
 };
 
 struct Measurement {
   Test test;
-  std::vector<double> seconds;     ///< of each repetition
-  std::vector<double> bounds;      ///< least seconds, by the limits around it
-  std::vector<Limits> limits;      ///< measured before the first and after each
+  std::vector<Repetition> repetitions;
+  std::vector<Limits> limits; ///< all that were measured
+  double touchedExperts = -1; ///< share of them in a step; negative: no experts
   std::vector<ProfileRow> profile; ///< longest first
 };
 
@@ -47,6 +50,7 @@ struct MeasureOptions {
   int64_t chunk = 0;
   bool warmUp = true;
   bool profile = false;
+  bool computeDepth = false;
 };
 
 /// Runs tests on one model with one number of threads.
@@ -62,16 +66,18 @@ public:
   Result<Measurement> measure(const Test &test);
 
 private:
+  struct Pace;
+
   Status prepare(const Test &test);
-  Status fill(const Test &test);
-  Status run(const Test &test);
+  Status fill(dsv2_sequence_t sequence, int64_t depth);
+  Status run(const Test &test, Pace &pace);
+  Status prompt(const Test &test, Pace &pace);
+  Status generate(const Test &test, Pace &pace);
   Status rewind(const Test &test);
-  Status generate(const Test &test);
-  double leastTime(const Test &test, const Limits &limits) const;
-  uint64_t stepBytes(const Test &test) const;
+  /// Runs once, with a profile.
+  Status profiled(const Test &test, Pace &pace);
   int64_t chunk() const;
   int32_t nextToken();
-  std::vector<ProfileRow> collectProfile() const;
 
   LoadedModel &model;
   const CostModel &costs;
@@ -79,7 +85,7 @@ private:
   const MeasureOptions options;
   SessionHandle session;
   std::vector<dsv2_sequence_t> sequences;
-  std::vector<int32_t> tokens; ///< of a prompt
+  double touchedExperts = -1;
   uint32_t random = 1;
 };
 

@@ -94,6 +94,18 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
   ToolApp app("dsv2-bench",
               "Measure a compiled model, next to what the machine could do. "
               "Numbers may be lists and ranges: 1,2,4 or 1-8*2 or 10-50+10.");
+  app.footer(
+      "The bound is the larger of two times: the bytes that a test needs, over "
+      "the rate at which all threads read memory; and the multiplications that "
+      "it needs, over the rate of the instructions for their format. Counted "
+      "are the weights in their formats, only experts that tokens chose (as "
+      "counted while warming up), the cache, and the form of attention that "
+      "takes less time. Both rates are measured in bursts right before and "
+      "after each repetition, and every 250 ms between its steps, outside of "
+      "what is timed. share is the median over the repetitions of bound time "
+      "over time taken. serial_bound_ts and serial_share, in records, and the "
+      "bounds of --profile allow reading and multiplying to overlap only "
+      "inside of a dispatch. Records have the names of llama-bench.");
   struct List {
     const char *name;
     std::string text;
@@ -106,7 +118,7 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
       {"-n,--n-gen", "128", &options.generations, 0, any},
       {"-d,--n-depth", "0", &options.depths, 0, any},
       {"-t,--threads", "0", &options.threads, 0, 1024},
-      {"--batch", "1", &options.batches, 1, any},
+      {"--npl,--batch", "1", &options.batches, 1, any},
   };
   const char *descriptions[] = {
       "Tokens of the prompt (pp tests); 0: none",
@@ -132,8 +144,11 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
   app.add_option("--instruction-set", options.instructionSet,
                  "Kernels to use, such as avx2 (default: the best)");
   app.add_flag("--profile", options.profile,
-               "Also print the time of each kind of dispatch, from one more "
-               "repetition");
+               "Also print time, work and bound of each kind of dispatch, from "
+               "one more repetition");
+  app.add_flag("--compute-depth", options.computeDepth,
+               "Compute the whole context before a test, not just its first "
+               "part, of which the rest is copies");
   app.add_flag("!--no-warmup", options.warmUp,
                "Do not run each test once before it is measured");
   const std::map<std::string, OutputFormat> formats = {
@@ -145,13 +160,20 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
   app.add_option("-o,--output", output, "md, json, jsonl or csv")
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
       ->capture_default_str();
-  if (std::optional<int> exit = parseArguments(app, argc, argv))
+  // The spelling of llama-batched-bench.
+  std::vector<char *> arguments(argv, argv + argc);
+  char longName[] = "--npl";
+  for (char *&argument : arguments)
+    if (std::string_view(argument) == "-npl")
+      argument = longName;
+  arguments.push_back(nullptr);
+  if (std::optional<int> exit = parseArguments(app, argc, arguments.data()))
     return exit;
 
   options.output = formats.at(output);
   for (List &list : lists) {
     std::string name = list.name;
-    name = name.substr(name.find("--"));
+    name = name.substr(name.rfind("--"));
     Result<std::vector<int64_t>> numbers = parseNumbers(list.text, name);
     if (!numbers.ok())
       return reportError(app.get_name(), numbers.status());

@@ -25,6 +25,7 @@ struct BenchOptions {
   int repetitions = 5;
   int64_t chunk = 0;
   bool profile = false;
+  bool computeDepth = false;
   bool warmUp = true;
   OutputFormat output = OutputFormat::markdown;
 };

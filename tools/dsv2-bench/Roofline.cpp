@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <thread>
 
 using namespace dsv2;
 using schema::CpuFeature;
@@ -33,16 +32,18 @@ static double seconds(Clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-Result<Roofline> Roofline::create(int threads, uint64_t features,
-                                  uint64_t workingSet) {
-  Roofline roofline;
-  ThreadPoolOptions options;
-  options.threads = threads;
-  Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(options);
-  if (!pool.ok())
-    return pool.status();
-  roofline.pool = *std::move(pool);
+Limits Limits::between(const Limits &a, const Limits &b) {
+  Limits result;
+  result.readBytes = (a.readBytes + b.readBytes) / 2;
+  for (size_t type = 0; type < dotTypeCount; ++type)
+    result.operations[type] = (a.operations[type] + b.operations[type]) / 2;
+  return result;
+}
 
+Result<Roofline> Roofline::create(std::shared_ptr<ThreadPool> pool,
+                                  uint64_t features, uint64_t workingSet) {
+  Roofline roofline;
+  roofline.pool = std::move(pool);
   uint64_t unit = readStep * static_cast<uint64_t>(roofline.pool->size());
   uint64_t bytes =
       std::clamp(workingSet, uint64_t(1) << 20, largestWorkingSet) / unit *
@@ -131,7 +132,5 @@ Limits Roofline::measure(uint64_t workingSet) {
   limits.readBytes = measureRead(workingSet);
   for (size_t type = 0; type < dotTypeCount; ++type)
     limits.operations[type] = measureDot(dotLoops[type]);
-  // The threads of the pool spin for a moment; what follows needs their CPUs.
-  std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return limits;
 }

@@ -30,14 +30,19 @@ inline constexpr size_t dotTypeCount = 3;
 struct Limits {
   double readBytes = 0;
   std::array<double, dotTypeCount> operations = {};
+
+  /// What held between two measurements, as far as anyone knows: the mean.
+  static Limits between(const Limits &a, const Limits &b);
 };
 
 class Roofline {
 public:
-  /// Uses the instructions in `features` (schema::CpuFeature bits), which this
-  /// CPU must have, and can read up to `workingSet` bytes, within a limit.
-  static Result<Roofline> create(int threads, uint64_t features,
-                                 uint64_t workingSet);
+  /// Runs on the threads of `pool`, those of what it is compared with, so that
+  /// both have the same CPUs. Uses the instructions in `features`
+  /// (schema::CpuFeature bits), which this CPU must have, and can read up to
+  /// `workingSet` bytes, within a limit.
+  static Result<Roofline> create(std::shared_ptr<ThreadPool> pool,
+                                 uint64_t features, uint64_t workingSet);
 
   /// The best of several bursts of each kind, some tens of milliseconds in all:
   /// what another process takes away is no limit of the machine. Reads
@@ -56,7 +61,7 @@ private:
   double measureRead(uint64_t workingSet);
   double measureDot(const DotLoop &loop);
 
-  std::unique_ptr<ThreadPool> pool;
+  std::shared_ptr<ThreadPool> pool;
   LargeBuffer buffer;
   ReadLoop readLoop = nullptr;
   std::array<DotLoop, dotTypeCount> dotLoops;

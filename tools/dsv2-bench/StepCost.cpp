@@ -6,16 +6,17 @@
 
 #include "tools/dsv2-bench/StepCost.h"
 
-#include "tools/common/WeightType.h"
-
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
 
 using namespace dsv2;
+
+StepCost &StepCost::operator+=(const StepCost &other) {
+  bytes += other.bytes;
+  for (size_t type = 0; type < dotTypeCount; ++type)
+    operations[type] += other.operations[type];
+  return *this;
+}
 
 double StepCost::leastTime(const Limits &limits) const {
   double multiplying = 0;
@@ -24,168 +25,210 @@ double StepCost::leastTime(const Limits &limits) const {
   return std::max(bytes / limits.readBytes, multiplying);
 }
 
-static DotType dotTypeOf(const std::string &element) {
-  if (element == "i4" || element == "i8")
-    return DotType::int8;
-  return element == "f32" ? DotType::f32 : DotType::bf16;
+StepBound &StepBound::operator+=(const StepBound &other) {
+  time += other.time;
+  serialTime += other.serialTime;
+  return *this;
 }
 
-Result<CostModel> CostModel::create(const Artifact &artifact) {
-  CostModel model;
-  model.metadata = &artifact.metadata();
-  const auto *text = model.metadata->model()->config_json();
-  nlohmann::json config = nlohmann::json::parse(
-      text ? text->str() : "", nullptr, /*allow_exceptions=*/false);
-  auto number = [&](const char *key) {
-    if (!config.is_object())
-      return 0.0;
-    auto found = config.find(key);
-    return found != config.end() && found->is_number() ? found->get<double>()
-                                                       : 0.0;
-  };
-  model.experts = number("n_routed_experts");
-  model.expertsPerToken = number("num_experts_per_tok");
-  model.heads = number("num_attention_heads");
-  model.noPositionDim = number("qk_nope_head_dim");
-  model.valueDim = number("v_head_dim");
-
-  for (const schema::Weight *weight : *model.metadata->weights()) {
-    WeightType type = parseWeightType(weight->type()->string_view());
-    Weight known;
-    known.bytes = static_cast<double>(weight->bytes());
-    known.parameters = static_cast<double>(weight->parameters());
-    known.isMatrix = type.shape.size() > 1;
-    known.rows = type.shape.empty() ? 1 : std::max<int64_t>(type.shape[0], 1);
-    known.dot = dotTypeOf(type.element);
-    model.weights.push_back(known);
-  }
-  for (const schema::Program *program : *model.metadata->plan()->programs())
-    model.addProgram(*program);
-  return model;
+size_t CostModel::programOf(const StepShape &shape) const {
+  size_t index = 0;
+  while (index + 1 < programs.size() &&
+         programs[index].maxQueryTokens < shape.newTokens)
+    ++index;
+  return index;
 }
 
-void CostModel::addProgram(const schema::Program &source) {
-  using schema::Dim;
-  Program program;
-  program.maxQueryTokens = source.max_query_tokens();
-  program.isLatent =
-      source.attention() && source.attention()->str() == "latent";
-  // Where the parts of a weight begin that dispatches bind on their own.
-  std::map<uint32_t, std::set<uint64_t>> starts;
-  for (const schema::Dispatch *dispatch : *source.dispatches())
-    for (const schema::Binding *binding : *dispatch->bindings())
-      if (binding->kind() == schema::BindingKind::weight)
-        starts[binding->index()].insert(binding->value());
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
 
-  for (const schema::Dispatch *dispatch : *source.dispatches()) {
-    const schema::Workgroups &groups = *dispatch->workgroups();
-    std::string kernel =
-        metadata->kernels()->Get(dispatch->kernel())->symbol()->str();
-    for (const schema::Binding *binding : *dispatch->bindings()) {
-      if (binding->kind() != schema::BindingKind::weight)
-        continue;
-      WeightUse use;
-      use.weight = binding->index();
-      use.start = binding->value();
-      double bytes = weights[use.weight].bytes;
-      auto next = starts[use.weight].upper_bound(binding->value());
-      double end = next == starts[use.weight].end() ? bytes : double(*next);
-      use.part = bytes > 0 ? (end - double(binding->value())) / bytes : 0;
-      use.minTokens = dispatch->min_tokens();
-      use.maxTokens = dispatch->max_tokens();
-      if (kernel.rfind("embed", 0) == 0)
-        use.use = Use::lookup;
-      else if (groups.indirect() >= 0)
-        use.use = Use::expert; // workgroups for active experts only
-      else if (groups.dim() == Dim::context)
-        use.use = Use::context;
-      else if (groups.dim() == Dim::logit_rows)
-        use.use = Use::logits;
-      else if (groups.dim() == Dim::sequences)
-        use.use = Use::sequences;
-      program.uses.push_back(use);
-    }
-  }
-  programs.push_back(std::move(program));
-}
-
-/// With tokens that choose evenly and independently; exact for one token.
-double CostModel::touchedExperts(double tokens) const {
+/// As counted, or else with tokens that choose evenly and independently, which
+/// is exact for one token.
+double CostModel::touched(const StepShape &shape) const {
+  if (shape.touchedExperts >= 0)
+    return shape.touchedExperts;
   if (experts <= 0 || expertsPerToken <= 0)
     return 1;
-  return 1 - std::pow(1 - std::min(1.0, expertsPerToken / experts), tokens);
+  return 1 - std::pow(1 - std::min(1.0, expertsPerToken / experts),
+                      static_cast<double>(shape.tokens()));
 }
 
-StepCost CostModel::cost(const StepShape &shape) const {
+StepCost CostModel::weightCost(const WeightUse &use, const StepShape &shape,
+                               Moved &moved) const {
   StepCost cost;
-  auto program = std::find_if(
-      programs.begin(), programs.end(), [&](const Program &candidate) {
-        return candidate.maxQueryTokens >= shape.newTokens;
-      });
-  if (program == programs.end())
-    return cost;
+  const Weight &weight = weights[use.weight];
   auto tokens = static_cast<double>(shape.tokens());
-  auto contextAfter =
-      static_cast<double>(shape.sequences * (shape.context + shape.newTokens));
-  double expertShare =
-      experts > 0 ? std::min(1.0, expertsPerToken / experts) : 1;
-  // A weight that several dispatches share may stay in the cache in between.
-  std::set<std::pair<uint32_t, uint64_t>> moved;
-  for (const WeightUse &use : program->uses) {
-    if (shape.tokens() < use.minTokens || shape.tokens() > use.maxTokens)
-      continue;
-    const Weight &weight = weights[use.weight];
-    double bytes = weight.bytes * use.part, rows = tokens;
-    switch (use.use) {
-    case Use::lookup:
-      bytes *= std::min(1.0, tokens / static_cast<double>(weight.rows));
-      rows = 0;
-      break;
-    case Use::expert:
-      bytes *= touchedExperts(tokens);
-      rows = tokens * expertShare;
-      break;
-    case Use::sequences:
-      rows = static_cast<double>(shape.sequences);
-      break;
-    case Use::context:
-      rows = contextAfter;
-      break;
-    case Use::logits:
-      rows = static_cast<double>(shape.logitRows);
-      break;
-    case Use::tokens:
-      break;
-    }
-    if ((use.use == Use::logits && shape.logitRows == 0) || bytes == 0)
-      continue;
-    if (moved.insert({use.weight, use.start}).second)
-      cost.bytes += bytes;
-    if (weight.isMatrix)
-      cost.operations[static_cast<size_t>(weight.dot)] +=
-          2 * weight.parameters * use.part * rows;
+  double bytes = weight.bytes * use.part, rows = tokens;
+  switch (use.use) {
+  case Use::lookup:
+    bytes *= std::min(1.0, tokens / static_cast<double>(weight.rows));
+    rows = 0;
+    break;
+  case Use::expert:
+    bytes *= touched(shape);
+    rows *= experts > 0 ? std::min(1.0, expertsPerToken / experts) : 1;
+    break;
+  case Use::sequences:
+    rows = static_cast<double>(shape.sequences);
+    break;
+  case Use::context:
+    rows = static_cast<double>(shape.sequences *
+                               (shape.context + shape.newTokens));
+    break;
+  case Use::logits:
+    rows = static_cast<double>(shape.logitRows);
+    break;
+  case Use::tokens:
+    break;
   }
-  addAttention(*program, shape, cost);
+  if ((use.use == Use::logits && shape.logitRows == 0) || bytes == 0)
+    return cost;
+  if (moved.insert({use.weight, use.start}).second)
+    cost.bytes += bytes;
+  if (weight.isMatrix)
+    cost.operations[static_cast<size_t>(weight.dot)] +=
+        2 * weight.parameters * use.part * rows;
   return cost;
 }
 
+double CostModel::touchedExperts(size_t program, size_t index, int64_t tokens,
+                                 double workgroupsPerRun) const {
+  const schema::Dispatch &dispatch =
+      *metadata->plan()->programs()->Get(program)->dispatches()->Get(index);
+  const schema::Workgroups &groups = *dispatch.workgroups();
+  bool hasExperts =
+      std::any_of(programs[program].dispatches[index].uses.begin(),
+                  programs[program].dispatches[index].uses.end(),
+                  [](const WeightUse &use) { return use.use == Use::expert; });
+  if (!hasExperts || groups.indirect() < 0 || experts <= 0)
+    return -1;
+  int64_t size = groups.dim() == schema::Dim::tokens ? tokens : 1;
+  auto perExpert = static_cast<double>(
+      groups.count() * ((size + groups.tile() - 1) / groups.tile()));
+  return std::min(1.0, workgroupsPerRun / perExpert / experts);
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
 /// Reads the cache once and writes the new rows; multiplies each query with
 /// every token up to its own.
-void CostModel::addAttention(const Program &program, const StepShape &shape,
-                             StepCost &cost) const {
+StepCost CostModel::attentionCost(const StepShape &shape, bool latent) const {
+  StepCost cost;
   const schema::CacheLayout &cache = *metadata->cache();
-  double rowBytes = double(cache.layers()) * cache.row_bytes();
   auto sequences = static_cast<double>(shape.sequences);
   auto before = static_cast<double>(shape.context);
   auto fresh = static_cast<double>(shape.newTokens);
-  cost.bytes += sequences * rowBytes * (before + fresh + fresh);
-
+  cost.bytes = sequences * cache.row_bytes() * (before + fresh + fresh);
   double pairs = sequences * (fresh * before + fresh * (fresh + 1) / 2);
-  double latent = cache.latent(), rope = cache.rope();
-  double perPair = program.isLatent ? latent + rope + latent
-                                    : noPositionDim + rope + valueDim;
-  DotType dot = cache.element() == schema::ElementType::f32 ? DotType::f32
-                                                            : DotType::bf16;
-  cost.operations[static_cast<size_t>(dot)] +=
-      2 * pairs * perPair * heads * cache.layers();
+  double rope = cache.rope();
+  double perPair =
+      latent ? latentDim + rope + latentDim : noPositionDim + rope + valueDim;
+  cost.operations[static_cast<size_t>(attentionDot)] =
+      2 * pairs * perPair * heads;
+  return cost;
+}
+
+/// Of all layers: queries into the latent space and results out of it, or keys
+/// and values of the whole context out of it.
+StepCost CostModel::projectionCost(const StepShape &shape, bool latent) const {
+  StepCost cost;
+  int64_t rows = shape.newTokens + (latent ? 0 : shape.context);
+  for (const Weight &weight : weights) {
+    if (!weight.isHeadProjection)
+      continue;
+    cost.bytes += weight.bytes;
+    cost.operations[static_cast<size_t>(weight.dot)] +=
+        2 * weight.parameters * static_cast<double>(shape.sequences * rows);
+  }
+  return cost;
+}
+
+StepCost CostModel::cheaperAttention(const StepShape &shape,
+                                     const Limits &limits) const {
+  StepCost forms[2];
+  for (bool latent : {false, true}) {
+    StepCost &form = forms[latent];
+    form = projectionCost(shape, latent);
+    StepCost layer = attentionCost(shape, latent);
+    for (uint32_t i = 0; i < metadata->cache()->layers(); ++i)
+      form += layer;
+  }
+  return forms[forms[1].leastTime(limits) <= forms[0].leastTime(limits)];
+}
+
+//===----------------------------------------------------------------------===//
+// Steps
+//===----------------------------------------------------------------------===//
+
+template <typename Visitor>
+void CostModel::visitOthers(const StepShape &shape, Visitor visit) const {
+  Moved moved;
+  for (const Dispatch &dispatch : programs[programOf(shape)].dispatches) {
+    if (!dispatch.runsFor(shape.tokens()))
+      continue;
+    StepCost cost;
+    for (const WeightUse &use : dispatch.uses)
+      if (!weights[use.weight].isHeadProjection)
+        cost += weightCost(use, shape, moved);
+    visit(cost);
+  }
+}
+
+StepCost CostModel::cost(const StepShape &shape, const Limits &limits) const {
+  StepCost total = cheaperAttention(shape, limits);
+  visitOthers(shape, [&](const StepCost &cost) { total += cost; });
+  return total;
+}
+
+/// Both forms of attention read the same.
+double CostModel::bytes(const StepShape &shape) const {
+  Limits any;
+  any.readBytes = 1;
+  any.operations.fill(1);
+  return cost(shape, any).bytes;
+}
+
+StepBound CostModel::bound(const StepShape &shape, const Limits &limits) const {
+  StepBound bound;
+  StepCost total = cheaperAttention(shape, limits);
+  bound.serialTime = total.leastTime(limits);
+  visitOthers(shape, [&](const StepCost &cost) {
+    total += cost;
+    bound.serialTime += cost.leastTime(limits);
+  });
+  bound.time = total.leastTime(limits);
+  return bound;
+}
+
+std::vector<StepCost> CostModel::dispatchCosts(const StepShape &shape) const {
+  const Program &program = programs[programOf(shape)];
+  std::vector<StepCost> costs(program.dispatches.size());
+  // The dispatch of each layer that attends: one that only reads the cache, if
+  // another one expands it.
+  std::vector<int64_t> attends(metadata->cache()->layers(), -1);
+  Moved moved;
+  for (size_t index = 0; index < costs.size(); ++index) {
+    const Dispatch &dispatch = program.dispatches[index];
+    if (!dispatch.runsFor(shape.tokens()))
+      continue;
+    for (WeightUse use : dispatch.uses) {
+      if (weights[use.weight].isHeadProjection)
+        use.use = program.isLatent ? Use::tokens : Use::context;
+      costs[index] += weightCost(use, shape, moved);
+    }
+    if (dispatch.attentionLayer < 0)
+      continue;
+    int64_t &chosen = attends[static_cast<size_t>(dispatch.attentionLayer)];
+    if (chosen < 0 ||
+        (program.dispatches[chosen].projectsHeads && !dispatch.projectsHeads))
+      chosen = static_cast<int64_t>(index);
+  }
+  StepCost attention = attentionCost(shape, program.isLatent);
+  for (int64_t index : attends)
+    if (index >= 0)
+      costs[static_cast<size_t>(index)] += attention;
+  return costs;
 }

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/artifact/Artifact.h"
+#include "runtime/api/Handles.h"
 #include "tools/dsv2-bench/Measure.h"
 #include "tools/dsv2-bench/Options.h"
 #include "tools/dsv2-bench/Report.h"
@@ -50,6 +50,7 @@ static Result<int> bench(const BenchOptions &options) {
   measureOptions.chunk = options.chunk;
   measureOptions.warmUp = options.warmUp;
   measureOptions.profile = options.profile;
+  measureOptions.computeDepth = options.computeDepth;
   Report report(options.output, options.modelPath);
   bool hasBegun = false;
   for (int64_t threads : options.threads) {
@@ -58,7 +59,7 @@ static Result<int> bench(const BenchOptions &options) {
     if (!model.ok())
       return model.status();
     Result<Roofline> roofline =
-        Roofline::create(dsv2_instance_threads(model->instance.get()),
+        Roofline::create(model->instance->pool,
                          featuresOf(*artifact, model->info.instruction_set),
                          artifact->weightBytes());
     if (!roofline.ok())

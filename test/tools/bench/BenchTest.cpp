@@ -53,7 +53,7 @@ TEST_F(BenchTest, Markdown) {
 }
 
 TEST_F(BenchTest, Records) {
-  ToolResult result = run("-p 8-16*2 -n 3 -t 1,2 -r 3 --batch 1,4 -o json");
+  ToolResult result = run("-p 8-16*2 -n 3 -t 1,2 -r 3 -npl 1,4 -o json");
   ASSERT_EQ(result.status, 0) << result;
   Json records = Json::parse(result.out, nullptr, false);
   ASSERT_TRUE(records.is_array()) << result;
@@ -70,10 +70,12 @@ TEST_F(BenchTest, Records) {
     for (const char *key :
          {"build_commit", "model_filename", "model_type", "model_size",
           "n_prompt", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts",
-          "median_ts", "bound_ts", "share", "read_gbps"})
+          "median_ts", "bound_ts", "share", "serial_bound_ts", "serial_share",
+          "touched_experts", "n_batch", "n_ubatch", "read_gbps"})
       EXPECT_TRUE(record.contains(key)) << key;
     EXPECT_GT(record["avg_ts"], 0);
     EXPECT_GT(record["share"], 0);
+    EXPECT_GE(record["serial_share"], record["share"].get<double>() * 0.999);
     // 12 tokens in n nanoseconds.
     double tokens =
         record["n_prompt"].get<double>() +
@@ -82,6 +84,31 @@ TEST_F(BenchTest, Records) {
                     record["samples_ns"][0].get<double>() / 1e9,
                 tokens, tokens * 0.01);
   }
+}
+
+/// A depth is computed as a whole, or its first pages are repeated.
+TEST_F(BenchTest, Depth) {
+  for (const char *how : {"", " --compute-depth"}) {
+    ToolResult result =
+        run(std::string("-p 8 -n 2 -d 3,51 -t 1 -r 1 --chunk 5") + how);
+    EXPECT_EQ(result.status, 0) << result;
+    EXPECT_NE(result.out.find("| tg2 @ d51 |"), std::string::npos) << result;
+  }
+}
+
+TEST_F(BenchTest, ProfileRecords) {
+  ToolResult result = run("-p 0 -n 4 -t 1 -r 1 --profile -o jsonl");
+  ASSERT_EQ(result.status, 0) << result;
+  Json rows = Json::parse(result.out, nullptr, false)["profile"];
+  ASSERT_TRUE(rows.is_array()) << result;
+  auto logits = std::find_if(rows.begin(), rows.end(), [](const Json &row) {
+    return row["label"] == "lm_head";
+  });
+  ASSERT_NE(logits, rows.end()) << result;
+  EXPECT_EQ((*logits)["runs"], 4);
+  EXPECT_EQ((*logits)["bytes"], 4 * 128);
+  EXPECT_EQ((*logits)["f32_ops"], 0); // a vector
+  EXPECT_GT((*logits)["bound_ns"], 0);
 }
 
 TEST_F(BenchTest, LinesAndCsv) {

@@ -14,7 +14,12 @@ using namespace dsv2;
 
 /// Values depend on the machine; they only have to be possible.
 static void expectPossible(uint64_t features) {
-  Result<Roofline> roofline = Roofline::create(1, features, 1 << 22);
+  ThreadPoolOptions options;
+  options.threads = 1;
+  Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(options);
+  ASSERT_TRUE(pool.ok()) << pool.status().message();
+  Result<Roofline> roofline =
+      Roofline::create(*std::move(pool), features, 1 << 22);
   ASSERT_TRUE(roofline.ok()) << roofline.status().message();
   for (uint64_t workingSet : {0u, 1u << 16, 1u << 30}) {
     Limits limits = roofline->measure(workingSet);
