@@ -196,7 +196,7 @@ bool Machine::memory(Thread &t, const Instruction &in) {
 void Machine::tensorCopy(Thread &t, const Instruction &in) {
   if (in.has("prefetch"))
     return;
-  bool load = in.parts[4].starts_with("shared");
+  bool load = in.parts[5].starts_with("shared");
   const Operand &tensor = in.operands[load ? 1 : 0];
   TensorMapImage map;
   std::memcpy(&map, reinterpret_cast<const void *>(effective(t, tensor)),
