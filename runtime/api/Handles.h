@@ -24,6 +24,7 @@
 
 struct dsv2_instance {
   std::shared_ptr<dsv2::ThreadPool> pool;
+  dsv2::NumaPlacement placement;
 };
 
 struct dsv2_model {

@@ -15,13 +15,29 @@ dsv2_status_t dsv2_instance_create(const dsv2_instance_options_t *options,
     DSV2_REQUIRE(out_instance);
     dsv2_instance_options_t given = DSV2_INSTANCE_OPTIONS_INIT;
     DSV2_RETURN_IF_ERROR(readOptions(options, given));
+    NumaMode mode = NumaMode::inherit;
+    switch (given.numa) {
+    case DSV2_NUMA_INHERIT:
+      break;
+    case DSV2_NUMA_INTERLEAVE:
+      mode = NumaMode::interleave;
+      break;
+    case DSV2_NUMA_LOCAL:
+      mode = NumaMode::local;
+      break;
+    default:
+      return Status(StatusCode::invalidArgument,
+                    "numa is " + std::to_string(given.numa) +
+                        ", expected a value of dsv2_numa_t");
+    }
     ThreadPoolOptions poolOptions;
     poolOptions.threads = given.threads;
     poolOptions.pin = given.pin_threads;
     Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(poolOptions);
     if (!pool.ok())
       return pool.status();
-    *out_instance = new dsv2_instance{*std::move(pool)};
+    *out_instance =
+        new dsv2_instance{*std::move(pool), NumaPlacement::detect(mode)};
     return Status();
   });
 }
@@ -30,4 +46,8 @@ void dsv2_instance_release(dsv2_instance_t *instance) { delete instance; }
 
 int32_t dsv2_instance_threads(const dsv2_instance_t *instance) {
   return instance ? instance->pool->size() : 0;
+}
+
+int32_t dsv2_instance_numa_nodes(const dsv2_instance_t *instance) {
+  return instance ? static_cast<int32_t>(instance->placement.nodes.size()) : 0;
 }

@@ -25,6 +25,8 @@ dsv2_status_t dsv2_model_load(dsv2_instance_t *instance, const char *path,
     DSV2_RETURN_IF_ERROR(readOptions(options, given));
     ModelOptions modelOptions;
     modelOptions.verifyWeights = given.verify_weights;
+    modelOptions.populate = given.populate;
+    modelOptions.placement = instance->placement;
     if (given.instruction_set)
       modelOptions.instructionSet = given.instruction_set;
     Result<std::shared_ptr<const Model>> model =

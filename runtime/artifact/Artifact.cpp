@@ -25,6 +25,8 @@ Result<Artifact> Artifact::open(const std::string &path) {
 
   Artifact artifact;
   artifact.file = *std::move(file);
+  // Where the file is not in memory yet, it gets there in huge pages.
+  artifact.file.advise(MappedFile::Access::inHugePages);
   artifact.fileHeader = *header;
   artifact.root =
       schema::GetArtifact(artifact.file.data() + header->metadataOffset);

@@ -36,6 +36,11 @@ public:
   const std::string &path() const { return file.path(); }
   uint64_t fileBytes() const { return file.size(); }
 
+  /// See MappedFile::populate().
+  void populate(uint64_t offset, uint64_t size) const {
+    file.populate(offset, size);
+  }
+
   /// False when it was built with --weights=none: it can be inspected only.
   bool hasWeights() const;
   uint64_t weightBytes() const;

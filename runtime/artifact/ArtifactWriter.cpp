@@ -19,6 +19,7 @@ Result<ArtifactWriter> ArtifactWriter::create(const std::string &path) {
   Result<AtomicFile> file = AtomicFile::create(path);
   if (!file.ok())
     return file.status();
+  file->appendBlocks(size_t(2) << 20); // a huge page
   // The header is known last; an empty one keeps its place.
   FileHeader empty = {};
   DSV2_RETURN_IF_ERROR(file->append(std::as_bytes(std::span(&empty, 1))));
@@ -88,6 +89,7 @@ Status ArtifactWriter::finish(schema::ArtifactT &metadata) {
   header.metadataHash = hashBytes(bytes);
   header.fileBytes = header.metadataOffset + header.metadataBytes;
   DSV2_RETURN_IF_ERROR(file.append(bytes));
+  DSV2_RETURN_IF_ERROR(file.flush());
   DSV2_RETURN_IF_ERROR(file.writeAt(0, std::as_bytes(std::span(&header, 1))));
   return file.commit();
 }

@@ -63,12 +63,15 @@ Result<AtomicFile> AtomicFile::create(const std::string &path) {
 
 AtomicFile::AtomicFile(AtomicFile &&other) noexcept
     : descriptor(std::exchange(other.descriptor, -1)), end(other.end),
+      pending(std::move(other.pending)), blockBytes(other.blockBytes),
       target(std::move(other.target)),
       temporary(std::exchange(other.temporary, {})) {}
 
 AtomicFile &AtomicFile::operator=(AtomicFile &&other) noexcept {
   std::swap(descriptor, other.descriptor);
   std::swap(end, other.end);
+  std::swap(pending, other.pending);
+  std::swap(blockBytes, other.blockBytes);
   std::swap(target, other.target);
   std::swap(temporary, other.temporary);
   return *this;
@@ -107,8 +110,29 @@ Status AtomicFile::writeAt(uint64_t offset,
 }
 
 Status AtomicFile::append(std::span<const std::byte> bytes) {
-  DSV2_RETURN_IF_ERROR(writeAt(end, bytes));
-  end += bytes.size();
+  while (!bytes.empty()) {
+    size_t room = blockBytes - end % blockBytes;
+    // Whole blocks need no copy.
+    if (pending.empty() && bytes.size() >= room) {
+      size_t count = room + (bytes.size() - room) / blockBytes * blockBytes;
+      DSV2_RETURN_IF_ERROR(writeAt(end, bytes.first(count)));
+      end += count;
+      bytes = bytes.subspan(count);
+      continue;
+    }
+    std::span<const std::byte> part = bytes.first(std::min(bytes.size(), room));
+    pending.insert(pending.end(), part.begin(), part.end());
+    end += part.size();
+    bytes = bytes.subspan(part.size());
+    if (part.size() == room)
+      DSV2_RETURN_IF_ERROR(flush());
+  }
+  return Status();
+}
+
+Status AtomicFile::flush() {
+  DSV2_RETURN_IF_ERROR(writeAt(end - pending.size(), pending));
+  pending.clear();
   return Status();
 }
 
@@ -131,6 +155,7 @@ Status AtomicFile::commit() {
   if (descriptor < 0)
     return Status(StatusCode::internal,
                   "'" + target + "' was committed after its end");
+  DSV2_RETURN_IF_ERROR(flush());
   int error = ::fsync(descriptor) == 0 ? 0 : errno;
   // Some file systems report a full disk only here.
   if (::close(std::exchange(descriptor, -1)) != 0 && error == 0)

@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dsv2 {
 
@@ -25,6 +26,14 @@ namespace dsv2 {
 class AtomicFile {
 public:
   static Result<AtomicFile> create(const std::string &path);
+
+  /// From now on, append() holds bytes back until they fill the file up to a
+  /// multiple of `block`. File systems then keep whole blocks in one piece of
+  /// memory, where they can: with the size of a huge page, mapping the file
+  /// afterwards takes one entry for each.
+  void appendBlocks(size_t block) { blockBytes = block; }
+  /// Writes what append() holds back.
+  Status flush();
 
   AtomicFile(AtomicFile &&other) noexcept;
   AtomicFile &operator=(AtomicFile &&other) noexcept;
@@ -36,7 +45,7 @@ public:
 
   /// Writes at `offset`, which may lie behind the end; the gap reads as zeros.
   /// Safe to call from several threads for disjoint ranges, as long as none of
-  /// them appends.
+  /// them appends. What append() holds back is written later: flush() before.
   Status writeAt(uint64_t offset, std::span<const std::byte> bytes) const;
 
   /// Appends zeros until the end is a multiple of `alignment`.
@@ -44,7 +53,6 @@ public:
 
   /// Where append() writes next. writeAt() does not move it.
   uint64_t position() const { return end; }
-  void setPosition(uint64_t offset) { end = offset; }
 
   /// Flushes to the disk and moves the file to its name. The object is done
   /// afterwards, whatever the result.
@@ -56,7 +64,9 @@ private:
   void discard();
 
   int descriptor = -1;
-  uint64_t end = 0;
+  uint64_t end = 0; ///< with `pending`, its last bytes
+  std::vector<std::byte> pending;
+  size_t blockBytes = 1;
   std::string target;
   std::string temporary;
 };

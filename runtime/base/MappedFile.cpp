@@ -92,16 +92,27 @@ static int adviceOf(MappedFile::Access access) {
     return MADV_WILLNEED;
   case MappedFile::Access::notAgain:
     return MADV_DONTNEED;
+  case MappedFile::Access::inHugePages:
+    return MADV_HUGEPAGE;
   }
   return MADV_NORMAL;
 }
 
 void MappedFile::advise(Access access, size_t offset, size_t size) const {
+  advisePages(adviceOf(access), offset, size);
+}
+
+void MappedFile::populate(size_t offset, size_t size) const {
+  advisePages(MADV_POPULATE_READ, offset, size);
+}
+
+void MappedFile::advisePages(int advice, size_t offset, size_t size) const {
   if (!address || offset >= byteCount)
     return;
   size = std::min(size, byteCount - offset);
   static const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   size_t begin = offset / page * page;
-  ::madvise(const_cast<std::byte *>(address + begin), offset + size - begin,
-            adviceOf(access));
+  // Only hints: a kernel that does not know one reads pages when they are used.
+  (void)::madvise(const_cast<std::byte *>(address + begin),
+                  offset + size - begin, advice);
 }

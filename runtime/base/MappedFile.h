@@ -23,7 +23,7 @@ namespace dsv2 {
 class MappedFile {
 public:
   /// How a range will be read; hints only, the kernel may ignore them.
-  enum class Access { sequential, random, soon, notAgain };
+  enum class Access { sequential, random, soon, notAgain, inHugePages };
 
   static Result<MappedFile> open(const std::string &path);
 
@@ -42,7 +42,13 @@ public:
   void advise(Access access, size_t offset, size_t size) const;
   void advise(Access access) const { advise(access, 0, byteCount); }
 
+  /// Reads [offset, offset + size), clipped and widened likewise, and enters it
+  /// into the page tables, so that the first use is like any other.
+  void populate(size_t offset, size_t size) const;
+
 private:
+  void advisePages(int advice, size_t offset, size_t size) const;
+
   const std::byte *address = nullptr;
   size_t byteCount = 0;
   std::string fileName;

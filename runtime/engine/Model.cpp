@@ -16,6 +16,18 @@ static Status inFile(const std::string &path, const Status &status) {
   return Status(status.code(), "'" + path + "': " + status.message());
 }
 
+/// Each thread a part, in whole huge pages.
+static void populate(const Artifact &artifact, ThreadPool &pool,
+                     const NumaPlacement &placement) {
+  constexpr uint64_t hugePage = uint64_t(2) << 20;
+  uint64_t threads = static_cast<uint64_t>(pool.size());
+  uint64_t part = (artifact.fileBytes() / threads / hugePage + 1) * hugePage;
+  pool.run([&](int thread) {
+    ScopedPlacement scope(placement);
+    artifact.populate(static_cast<uint64_t>(thread) * part, part);
+  });
+}
+
 Result<std::shared_ptr<const Model>>
 Model::load(std::shared_ptr<ThreadPool> pool, const std::string &path,
             const ModelOptions &options) {
@@ -34,8 +46,11 @@ Model::load(std::shared_ptr<ThreadPool> pool, const std::string &path,
   if (options.verifyWeights &&
       artifact->weightBytes() > Artifact::maxVerifiedWeightBytes)
     DSV2_RETURN_IF_ERROR(artifact->verifyWeights());
+  if (options.populate)
+    populate(*artifact, *pool, options.placement);
   return std::shared_ptr<const Model>(
-      new Model(std::move(pool), *std::move(artifact), *std::move(library)));
+      new Model(std::move(pool), *std::move(artifact), *std::move(library),
+                options.placement));
 }
 
 int64_t Model::maxQueryTokens() const {

@@ -9,6 +9,7 @@
 
 #include "runtime/artifact/Artifact.h"
 #include "runtime/drivers/cpu/KernelLibrary.h"
+#include "runtime/drivers/cpu/NumaPlacement.h"
 #include "runtime/drivers/cpu/ThreadPool.h"
 
 #include <memory>
@@ -21,6 +22,11 @@ struct ModelOptions {
   bool verifyWeights = false;
   /// The kernel library to use; empty: the best that this CPU can run.
   std::string instructionSet;
+  /// Reads the whole file while loading, on all threads, so that no step has to
+  /// wait for a page. For weights that fit into memory.
+  bool populate = false;
+  /// Of weights that are read while loading, and of the memory of sessions.
+  NumaPlacement placement;
 };
 
 /// Immutable; shared by the sessions that run it.
@@ -34,19 +40,21 @@ public:
   const schema::Artifact &metadata() const { return loaded.metadata(); }
   const KernelLibrary &kernels() const { return library; }
   ThreadPool &threads() const { return *pool; }
+  const NumaPlacement &placement() const { return memoryPlacement; }
 
   /// The most new tokens of one sequence that a step can take.
   int64_t maxQueryTokens() const;
 
 private:
   Model(std::shared_ptr<ThreadPool> pool, Artifact artifact,
-        KernelLibrary library)
+        KernelLibrary library, NumaPlacement placement)
       : pool(std::move(pool)), loaded(std::move(artifact)),
-        library(std::move(library)) {}
+        library(std::move(library)), memoryPlacement(std::move(placement)) {}
 
   std::shared_ptr<ThreadPool> pool;
   Artifact loaded;
   KernelLibrary library;
+  NumaPlacement memoryPlacement;
 };
 
 } // namespace dsv2

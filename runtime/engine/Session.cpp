@@ -55,11 +55,12 @@ Result<Session::Memory> Session::allocate(const Model &model,
   Memory memory;
   memory.pages = pages;
   memory.cachePlaneBytes = uint64_t(pages) * pageSize * layout.row_bytes();
-  auto allocate = [](LargeBuffer &buffer, uint64_t bytes, const char *what) {
+  auto allocate = [&](LargeBuffer &buffer, uint64_t bytes, const char *what) {
     Result<LargeBuffer> result = LargeBuffer::allocate(bytes, what);
     if (!result.ok())
       return result.status();
     buffer = *std::move(result);
+    model.placement().apply(buffer.data(), buffer.size());
     return Status();
   };
   DSV2_RETURN_IF_ERROR(allocate(memory.arena, metadata.plan()->arena_bytes(),

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
+#include <map>
 #include <new>
 #include <system_error>
 
@@ -121,19 +123,49 @@ Status dsv2::takeStatus(dsv2_status_t status) {
 // Models
 //===----------------------------------------------------------------------===//
 
-Result<LoadedModel> dsv2::loadModel(const std::string &path, int threads,
-                                    const std::string &instructionSet) {
+CLI::Option *dsv2::addNumaOption(CLI::App &app, LoadOptions &options) {
+  static const std::map<std::string, dsv2_numa_t> modes = {
+      {"none", DSV2_NUMA_INHERIT},
+      {"interleave", DSV2_NUMA_INTERLEAVE},
+      {"local", DSV2_NUMA_LOCAL}};
+  return app
+      .add_option("--numa", options.numa,
+                  "Memory nodes that weights and cache lie on: none (as the "
+                  "system does it), interleave (on all in turn) or local (to "
+                  "the thread that writes first)")
+      ->transform(CLI::Transformer(modes).description(""))
+      ->type_name("none|interleave|local");
+}
+
+/// Weights of this size and the rest of the machine fit into memory together.
+static bool fitsMemory(const std::string &path) {
+  std::error_code error;
+  uint64_t bytes = std::filesystem::file_size(path, error);
+  return !error && bytes < availableMemory() / 10 * 9;
+}
+
+Result<LoadedModel> dsv2::loadModel(const std::string &tool,
+                                    const std::string &path,
+                                    const LoadOptions &options) {
   LoadedModel loaded;
   dsv2_instance_options_t instanceOptions = DSV2_INSTANCE_OPTIONS_INIT;
-  instanceOptions.threads = threads;
+  instanceOptions.threads = options.threads;
+  instanceOptions.numa = options.numa;
   dsv2_instance_t *instance = nullptr;
   DSV2_RETURN_IF_ERROR(
       takeStatus(dsv2_instance_create(&instanceOptions, &instance)));
   loaded.instance.reset(instance);
+  if (options.numa != DSV2_NUMA_INHERIT &&
+      dsv2_instance_numa_nodes(instance) < 2)
+    std::fprintf(stderr,
+                 "%s: note: this machine has one memory node, --numa changes "
+                 "nothing\n",
+                 tool.c_str());
 
   dsv2_model_options_t modelOptions = DSV2_MODEL_OPTIONS_INIT;
-  if (!instructionSet.empty())
-    modelOptions.instruction_set = instructionSet.c_str();
+  modelOptions.populate = fitsMemory(path);
+  if (!options.instructionSet.empty())
+    modelOptions.instruction_set = options.instructionSet.c_str();
   dsv2_model_t *model = nullptr;
   DSV2_RETURN_IF_ERROR(takeStatus(
       dsv2_model_load(instance, path.c_str(), &modelOptions, &model)));

@@ -72,9 +72,19 @@ struct LoadedModel {
   dsv2_model_info_t info;
 };
 
-/// `instructionSet` may be empty: the best for this CPU.
-Result<LoadedModel> loadModel(const std::string &path, int threads,
-                              const std::string &instructionSet);
+struct LoadOptions {
+  int threads = 0;            ///< 0: one a core
+  std::string instructionSet; ///< empty: the best for this CPU
+  dsv2_numa_t numa = DSV2_NUMA_INHERIT;
+};
+
+/// Adds --numa.
+CLI::Option *addNumaOption(CLI::App &app, LoadOptions &options);
+
+/// Weights that fit into memory are read at once. Says on stderr when a choice
+/// in the options has no effect; `tool` begins the line.
+Result<LoadedModel> loadModel(const std::string &tool, const std::string &path,
+                              const LoadOptions &options);
 
 /// Bytes a session of `contextRows` may come to use besides the weights.
 uint64_t sessionBytes(const dsv2_model_info_t &info, int64_t contextRows);

@@ -141,8 +141,9 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
                  "Prompt tokens in a step; 0: as many as it may hold")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--instruction-set", options.instructionSet,
+  app.add_option("--instruction-set", options.load.instructionSet,
                  "Kernels to use, such as avx2 (default: the best)");
+  addNumaOption(app, options.load);
   app.add_flag("--profile", options.profile,
                "Also print time, work and bound of each kind of dispatch, from "
                "one more repetition");

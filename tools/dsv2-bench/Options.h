@@ -7,7 +7,7 @@
 #ifndef DSV2_TOOLS_BENCH_OPTIONS_H
 #define DSV2_TOOLS_BENCH_OPTIONS_H
 
-#include "runtime/base/Status.h"
+#include "tools/common/RuntimeTool.h"
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@ enum class OutputFormat { markdown, json, jsonLines, csv };
 
 struct BenchOptions {
   std::string modelPath;
-  std::string instructionSet;
+  LoadOptions load; ///< with the threads left out
   std::vector<int64_t> prompts, generations, depths, threads, batches;
   int repetitions = 5;
   int64_t chunk = 0;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <vector>
 
 using namespace dsv2;
 using schema::CpuFeature;
@@ -20,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 /// A burst is long enough to be exact and shorter than a time slice of the
 /// scheduler; there is time for several.
 static constexpr double burstSeconds = 0.001;
-static constexpr double readSeconds = 0.03, dotSeconds = 0.008;
+static constexpr double readSeconds = 0.02, dotSeconds = 0.006;
 /// What a thread reads in one burst of a working set that is larger.
 static constexpr uint64_t largestBurst = uint64_t(16) << 20;
 
@@ -84,14 +85,20 @@ Result<Roofline> Roofline::create(std::shared_ptr<ThreadPool> pool,
   return roofline;
 }
 
+static double median(std::vector<double> &values) {
+  auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 double Roofline::measureRead(uint64_t workingSet) {
   auto threads = static_cast<uint64_t>(pool->size());
   uint64_t share = buffer.size() / threads;
   uint64_t slice = (workingSet / threads + readStep - 1) / readStep * readStep;
   slice = std::clamp(slice, readStep, share);
   uint64_t window = std::min(slice, largestBurst), offset = 0, passes = 1;
-  double best = 0, spent = 0;
-  while (spent < readSeconds) {
+  std::vector<double> rates;
+  for (double spent = 0; spent < readSeconds || rates.empty();) {
     const std::byte *data = buffer.data() + offset;
     Clock::time_point start = Clock::now();
     pool->run([&](int thread) {
@@ -99,32 +106,33 @@ double Roofline::measureRead(uint64_t workingSet) {
         readLoop(data + static_cast<uint64_t>(thread) * share, window);
     });
     double taken = seconds(Clock::now() - start);
-    best =
-        std::max(best, static_cast<double>(passes * window * threads) / taken);
     spent += taken;
     // Only what is read as a whole may be read twice in a row.
     if (taken < burstSeconds && window == slice)
       passes *= 2;
+    else
+      rates.push_back(static_cast<double>(passes * window * threads) / taken);
     offset = offset + 2 * window <= slice ? offset + window : 0;
   }
-  return best;
+  return median(rates);
 }
 
 double Roofline::measureDot(const DotLoop &loop) {
   uint64_t &count = rounds[static_cast<size_t>(&loop - dotLoops.data())];
   count = std::max<uint64_t>(count, 1000);
-  double best = 0, spent = 0;
-  while (spent < dotSeconds) {
+  std::vector<double> rates;
+  for (double spent = 0; spent < dotSeconds || rates.empty();) {
     Clock::time_point start = Clock::now();
     pool->run([&](int) { loop.run(count); });
     double taken = seconds(Clock::now() - start);
-    best = std::max(best, static_cast<double>(count) * pool->size() *
-                              loop.operations / taken);
     spent += taken;
     if (taken < burstSeconds)
       count *= 2;
+    else
+      rates.push_back(static_cast<double>(count) * pool->size() *
+                      loop.operations / taken);
   }
-  return best;
+  return median(rates);
 }
 
 Limits Roofline::measure(uint64_t workingSet) {

@@ -44,10 +44,10 @@ public:
   static Result<Roofline> create(std::shared_ptr<ThreadPool> pool,
                                  uint64_t features, uint64_t workingSet);
 
-  /// The best of several bursts of each kind, some tens of milliseconds in all:
-  /// what another process takes away is no limit of the machine. Reads
-  /// `workingSet` bytes again and again, so that a step whose data fits in the
-  /// cache is compared with the cache.
+  /// The median of bursts of a millisecond, some tens of them in all: the best
+  /// of them is faster than any long work, and the mean is that of whatever
+  /// else ran. Reads `workingSet` bytes again and again, so that a step whose
+  /// data fits in the cache is compared with the cache.
   Limits measure(uint64_t workingSet);
 
 private:

@@ -54,8 +54,10 @@ static Result<int> bench(const BenchOptions &options) {
   Report report(options.output, options.modelPath);
   bool hasBegun = false;
   for (int64_t threads : options.threads) {
-    Result<LoadedModel> model = loadModel(
-        options.modelPath, static_cast<int>(threads), options.instructionSet);
+    LoadOptions load = options.load;
+    load.threads = static_cast<int>(threads);
+    Result<LoadedModel> model =
+        loadModel("dsv2-bench", options.modelPath, load);
     if (!model.ok())
       return model.status();
     Result<Roofline> roofline =

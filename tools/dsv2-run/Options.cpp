@@ -76,7 +76,7 @@ std::optional<int> dsv2::parseRunOptions(int argc, char **argv,
       ->group(generation);
 
   const char *execution = "Execution";
-  app.add_option("-t,--threads", options.threads,
+  app.add_option("-t,--threads", options.load.threads,
                  "Threads; 0: one for each core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
@@ -91,7 +91,8 @@ std::optional<int> dsv2::parseRunOptions(int argc, char **argv,
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(execution);
-  app.add_option("--instruction-set", options.instructionSet,
+  addNumaOption(app, options.load)->group(execution);
+  app.add_option("--instruction-set", options.load.instructionSet,
                  "Kernels to use, such as avx2 (default: the best)")
       ->group(execution);
 

@@ -7,7 +7,7 @@
 #ifndef DSV2_TOOLS_RUN_OPTIONS_H
 #define DSV2_TOOLS_RUN_OPTIONS_H
 
-#include <dsv2/dsv2.h>
+#include "tools/common/RuntimeTool.h"
 
 #include <cstdint>
 #include <optional>
@@ -22,12 +22,11 @@ struct RunOptions {
   std::string tokens;
   std::string systemText;
   std::string logitsPath;
-  std::string instructionSet;
   bool chat = false;
   bool printTokens = false;
   bool ignoreEos = false;
   bool quiet = false;
-  int threads = 0;
+  LoadOptions load;
   int64_t limit = -1;  ///< tokens to generate; negative: no limit
   int64_t context = 0; ///< 0: as many as the artifact allows
   int64_t chunk = 0;   ///< 0: as many as a step may hold

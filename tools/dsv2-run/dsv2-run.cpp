@@ -56,7 +56,7 @@ private:
 
 Status Run::load() {
   Result<LoadedModel> loaded =
-      loadModel(options.modelPath, options.threads, options.instructionSet);
+      loadModel("dsv2-run", options.modelPath, options.load);
   if (!loaded.ok())
     return loaded.status();
   model = *std::move(loaded);

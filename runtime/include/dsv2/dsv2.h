@@ -71,6 +71,14 @@ const char *dsv2_version(void);
 
 typedef struct dsv2_instance dsv2_instance_t;
 
+/* On machines with several memory nodes: where pages of weights and sessions
+ * come to lie when they are first used. */
+typedef enum dsv2_numa_t {
+  DSV2_NUMA_INHERIT = 0,    /* as the process was started */
+  DSV2_NUMA_INTERLEAVE = 1, /* in turn on all nodes */
+  DSV2_NUMA_LOCAL = 2       /* on the node of the thread that writes first */
+} dsv2_numa_t;
+
 typedef struct dsv2_instance_options_t {
   size_t struct_size;
   /* Threads that run a step, the caller's own included. 0: one for each
@@ -79,9 +87,11 @@ typedef struct dsv2_instance_options_t {
   /* Pins thread i to the i-th CPU of the process's affinity mask, physical
    * cores first. The calling thread is pinned only while a step runs. */
   bool pin_threads;
+  dsv2_numa_t numa;
 } dsv2_instance_options_t;
 
-#define DSV2_INSTANCE_OPTIONS_INIT {sizeof(dsv2_instance_options_t), 0, true}
+#define DSV2_INSTANCE_OPTIONS_INIT                                             \
+  {sizeof(dsv2_instance_options_t), 0, true, DSV2_NUMA_INHERIT}
 
 /* `options` may be NULL for the defaults. */
 dsv2_status_t dsv2_instance_create(const dsv2_instance_options_t *options,
@@ -89,6 +99,9 @@ dsv2_status_t dsv2_instance_create(const dsv2_instance_options_t *options,
 void dsv2_instance_release(dsv2_instance_t *instance);
 
 int32_t dsv2_instance_threads(const dsv2_instance_t *instance);
+
+/* Memory nodes of this machine; 0: unknown. */
+int32_t dsv2_instance_numa_nodes(const dsv2_instance_t *instance);
 
 /* ---- Model: a loaded artifact ---- */
 
@@ -101,9 +114,13 @@ typedef struct dsv2_model_options_t {
   bool verify_weights;
   /* The kernels to use, such as "avx2". NULL: the best for this CPU. */
   const char *instruction_set;
+  /* Reads the whole artifact while loading, on all threads, so that no step
+   * waits for a page. For weights that fit into memory. */
+  bool populate;
 } dsv2_model_options_t;
 
-#define DSV2_MODEL_OPTIONS_INIT {sizeof(dsv2_model_options_t), false, NULL}
+#define DSV2_MODEL_OPTIONS_INIT                                                \
+  {sizeof(dsv2_model_options_t), false, NULL, false}
 
 /* Maps the artifact at `path` and loads the kernels for this CPU. `options` may
  * be NULL for the defaults. */

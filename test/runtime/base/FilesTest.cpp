@@ -81,6 +81,8 @@ TEST_F(FilesTest, MapsAFile) {
   moved.advise(MappedFile::Access::soon, 3, SIZE_MAX);
   moved.advise(MappedFile::Access::random, 100, 1);
   moved.advise(MappedFile::Access::notAgain, 0, 0);
+  moved.advise(MappedFile::Access::inHugePages);
+  moved.populate(1, SIZE_MAX);
   EXPECT_EQ(static_cast<char>(moved.bytes()[0]), 'h');
 }
 
@@ -115,6 +117,28 @@ TEST_F(FilesTest, AppearsOnCommitOnly) {
   EXPECT_EQ(fileCount(), 1u);
   expectFailure(file->append("more"), StatusCode::internal, "after");
   expectFailure(file->commit(), StatusCode::internal, "after");
+}
+
+/// Whatever the pieces, the file is the same, and blocks arrive as such.
+TEST_F(FilesTest, AppendsInBlocks) {
+  for (size_t piece : {1, 3, 8, 11, 16, 40}) {
+    Result<AtomicFile> file = AtomicFile::create(path("out"));
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    file->appendBlocks(8);
+    std::string expected;
+    for (char letter = 'a'; letter <= 'e'; ++letter) {
+      std::string text(piece, letter);
+      EXPECT_TRUE(file->append(text).ok());
+      expected += text;
+      EXPECT_EQ(file->position(), expected.size());
+    }
+    EXPECT_TRUE(file->flush().ok());
+    EXPECT_TRUE(file->writeAt(0, bytesOf("X")).ok());
+    EXPECT_TRUE(file->append("end").ok());
+    EXPECT_TRUE(file->commit().ok());
+    expected[0] = 'X';
+    EXPECT_EQ(read(path("out")), expected + "end") << piece;
+  }
 }
 
 TEST_F(FilesTest, KeepsTheOldFileWhenDiscarded) {
