@@ -7,6 +7,7 @@
 #include "runtime/drivers/cpu/Executor.h"
 
 #include "runtime/artifact/Artifact.h"
+#include "runtime/drivers/cpu/Claims.h"
 
 #include <algorithm>
 #include <chrono>
@@ -14,10 +15,6 @@
 using namespace dsv2;
 
 static_assert(batchFieldCount == size_t(schema::BatchField::MAX) + 1);
-
-/// Chunks a thread takes of a dispatch when all run at the same speed: enough
-/// to even out threads that others slow down, few enough to read long streams.
-static constexpr uint64_t chunksPerThread = 8;
 
 Executor::Executor(const Artifact &artifact, const KernelLibrary &library,
                    ThreadPool &pool, const ExecutorBuffers &buffers)
@@ -67,8 +64,10 @@ void Executor::prepareProgram(const schema::Program &source, Program &program) {
     Dispatch dispatch;
     dispatch.kernel = library.kernels()[from->kernel()];
     dispatch.bindings = bindings.data() + bindings.size();
-    for (const schema::Binding *binding : *from->bindings())
+    for (const schema::Binding *binding : *from->bindings()) {
       bindings.push_back(address(*binding));
+      dispatch.readsWeights |= binding->kind() == schema::BindingKind::weight;
+    }
     if (workgroups.indirect() >= 0)
       dispatch.indirect = reinterpret_cast<const int32_t *>(
           buffers.arena + workgroups.indirect());
@@ -116,9 +115,10 @@ void Executor::selectSteps(Program &program, int64_t tokens) const {
       counter = 0;
     // Nothing is under way before the first.
     barrier &= !program.steps.empty();
-    program.steps.push_back(Step{
-        dispatch.kernel, dispatch.bindings, dispatch.indirect, dispatch.count,
-        dispatch.tile, dispatch.dim, dispatch.index, counter++, barrier});
+    program.steps.push_back(Step{dispatch.kernel, dispatch.bindings,
+                                 dispatch.indirect, dispatch.count,
+                                 dispatch.tile, dispatch.dim, dispatch.index,
+                                 counter++, barrier, dispatch.readsWeights});
     pending = false;
   }
 }
@@ -185,22 +185,19 @@ void Executor::runWorkgroups(const Step &step, uint64_t workgroups,
   }
   if (workgroups == 0)
     return;
-  uint64_t chunk =
-      std::max<uint64_t>(1, workgroups / (threads * chunksPerThread));
-  uint32_t chunks = static_cast<uint32_t>((workgroups + chunk - 1) / chunk);
+  Claims claims(workgroups, threads, step.readsWeights);
   std::atomic<uint32_t> &next = counters[step.counter].next;
   for (;;) {
     // The barrier orders memory; the counter only shares out the work.
-    uint32_t claimed = next.fetch_add(1, std::memory_order_relaxed) - base;
-    if (claimed >= chunks)
+    uint32_t claim = next.fetch_add(1, std::memory_order_relaxed) - base;
+    Claims::Range range = claims.take(claim);
+    if (range.first == range.last)
       break;
-    uint64_t first = claimed * chunk;
-    uint64_t last = std::min(first + chunk, workgroups);
-    for (uint64_t workgroup = first; workgroup < last; ++workgroup)
+    for (uint64_t workgroup = range.first; workgroup < range.last; ++workgroup)
       step.kernel(step.bindings, sizes, static_cast<int64_t>(workgroup));
   }
   // Each thread was refused once.
-  base += chunks + static_cast<uint32_t>(threads);
+  base += claims.count() + static_cast<uint32_t>(threads);
 }
 
 void Executor::startProfile() {

@@ -87,6 +87,7 @@ private:
     int64_t minTokens = 0;
     int64_t maxTokens = 0;
     bool barrierBefore = false;
+    bool readsWeights = false;
     /// Excludes the dispatches before it: variants for token counts.
     bool alternative = false;
   };
@@ -99,6 +100,7 @@ private:
     uint32_t count, tile, dim, index;
     uint32_t counter; ///< that hands out its workgroups
     bool barrierBefore;
+    bool readsWeights;
   };
 
   struct Program {
