@@ -26,47 +26,25 @@ HeadGroups::HeadGroups(int64_t all) {
 LatentBlocks::LatentBlocks(RowEmitter &k, const LatentAttentionSpec &spec,
                            Value queryIn, Value cache, Value pageTable)
     : groups(spec.heads), latentPadded(roundUp(spec.cache.latent, 32)), k(k),
-      spec(spec), plane(spec.cache), width(plane.latent + plane.rope),
-      queryWidth(roundUp(width, 2 * k.lanes())), block(plane.blockTokens()),
-      tileHeads(k.lanes() / 4), tileTokens(4), queryIn(queryIn), cache(cache),
-      pageTable(pageTable) {
-  query = k.scratch({groups.padded * queryWidth}, k.getBF16Type());
+      spec(spec), plane(spec.cache), block(plane.blockTokens()),
+      queryIn(queryIn), cache(cache), pageTable(pageTable) {
   score = k.scratch({groups.padded * block}, k.getF32Type());
-  probability = k.scratch({groups.padded * block}, k.getBF16Type());
 }
 
 void LatentBlocks::loadQueries(Value token, Value group) {
-  int64_t stride = spec.queryStride ? spec.queryStride : width;
+  int64_t stride =
+      spec.queryStride ? spec.queryStride : plane.latent + plane.rope;
   Value firstHead = k.mul(group, groups.heads);
   Value count = k.min(k.sub(k.index(spec.heads), firstHead), groups.heads);
   Value start = k.mul(k.add(k.mul(token, spec.heads), firstHead), stride);
-  int64_t lanes = 2 * k.lanes();
   k.loop(k.index(0), count, 1, [&](Value head) {
-    Value from = k.add(start, k.mul(head, stride));
-    Value to = k.mul(head, queryWidth);
-    k.loopTail(width, lanes, [&](Value i, int64_t valid) {
-      Value v = k.loadLanes(queryIn, k.add(from, i), lanes, valid);
-      k.storeLanes(v, query, k.add(to, i), lanes);
-    });
+    loadQuery(k.add(start, k.mul(head, stride)), head);
   });
-  // Heads that pad a tile: their results are never used.
-  k.loop(k.mul(count, queryWidth), k.index(groups.padded * queryWidth), lanes,
-         [&](Value i) {
-           Value zero = k.loadLanes(queryIn, i, lanes, 0);
-           k.storeLanes(zero, query, i, lanes);
-         });
+  clearQueries(count);
 }
 
 Value LatentBlocks::outputOf(const HeadState &state, Value head) const {
   return k.add(state.output, k.mul(head, latentPadded));
-}
-
-Value LatentBlocks::blockBase(Value sequence, Value position) {
-  Value place = k.add(k.mul(sequence, plane.pagesPerSequence),
-                      k.div(position, plane.pageSize));
-  Value row = k.add(k.mul(k.loadIndex(pageTable, place), plane.pageSize),
-                    k.rem(position, plane.pageSize));
-  return k.mul(row, plane.rowStride());
 }
 
 void LatentBlocks::attend(const HeadState &state, Value sequence, Value first,
@@ -80,26 +58,111 @@ void LatentBlocks::attend(const HeadState &state, Value sequence, Value first,
     k.storeVector(k.splat(0.0f), state.memref, k.add(state.output, i));
   });
   k.loop(first, end, block, [&](Value position) {
-    Value base = blockBase(sequence, position);
+    Value base = plane.blockBase(k, pageTable, sequence, position);
     Value valid = k.min(k.sub(end, position), block);
     // The block to prefetch: the next one, or this one again at the end.
     Value later = k.add(position, block);
-    Value next = blockBase(
-        sequence, k.select(k.less(later, contextEnd), later, position));
+    Value next =
+        plane.blockBase(k, pageTable, sequence,
+                        k.select(k.less(later, contextEnd), later, position));
     scores(base, next, valid);
-    softmax(state, valid);
+    softmax(state, base, valid);
     values(state, base, valid);
   });
 }
 
-void LatentBlocks::scores(Value base, Value next, Value valid) {
+LatentBlocks::HeadScores LatentBlocks::loadScores(Value row, Value valid) {
+  HeadScores head;
+  Value limit = k.broadcastInt(k.toI32(valid));
+  for (int64_t i = 0; i < block; i += k.lanes()) {
+    Value ids = k.addLanes(k.laneIds(), k.splatInt(i));
+    head.exists.push_back(k.laneLess(ids, limit));
+    Value s = k.select(head.exists.back(), k.loadF32(score, k.at(row, i)),
+                       k.splat(masked));
+    head.scores.push_back(s);
+    head.largest = head.largest ? k.fmax(head.largest, s) : s;
+  }
+  return head;
+}
+
+void LatentBlocks::raiseMaximum(const HeadState &state, Value head,
+                                Value before, Value maximum, Value sum) {
+  Value factors = k.exp2Softmax(k.broadcast(k.fsub(before, maximum)));
+  Value factor = vector::ExtractOp::create(k, factors, ArrayRef<int64_t>{0});
+  Value sumAt = k.add(state.sums, head);
+  Value total = k.fma(k.load(state.memref, sumAt), factor, sum);
+  k.store(total, state.memref, sumAt);
+  k.ifThen(k.laneLess(before, maximum), [&] {
+    k.store(maximum, state.memref, k.add(state.maxima, head));
+    Value output = outputOf(state, head);
+    k.loop(k.index(0), k.index(latentPadded), k.lanes(), [&](Value i) {
+      Value place = k.add(output, i);
+      Value o = k.loadF32(state.memref, place);
+      k.storeVector(k.fmul(o, factors), state.memref, place);
+    });
+  });
+}
+
+namespace {
+
+class Bf16Blocks final : public LatentBlocks {
+public:
+  Bf16Blocks(RowEmitter &k, const LatentAttentionSpec &spec, Value query,
+             Value cache, Value pageTable);
+
+private:
+  void loadQuery(Value from, Value head) override;
+  void clearQueries(Value first) override;
+  void scores(Value base, Value next, Value valid) override;
+  void softmax(const HeadState &state, Value base, Value valid) override;
+  void values(const HeadState &state, Value base, Value valid) override;
+  void scoreTile(Value base, Value next, Value token, Value head);
+  Value sumAcross(SmallVector<Value> accumulators);
+
+  int64_t width;      ///< latent + rope
+  int64_t queryWidth; ///< padded for whole vectors
+  int64_t tileHeads, tileTokens;
+  Value query, probability;
+};
+
+} // namespace
+
+Bf16Blocks::Bf16Blocks(RowEmitter &k, const LatentAttentionSpec &spec,
+                       Value queryIn, Value cache, Value pageTable)
+    : LatentBlocks(k, spec, queryIn, cache, pageTable),
+      width(plane.latent + plane.rope),
+      queryWidth(roundUp(width, 2 * k.lanes())), tileHeads(k.lanes() / 4),
+      tileTokens(4) {
+  query = k.scratch({groups.padded * queryWidth}, k.getBF16Type());
+  probability = k.scratch({groups.padded * block}, k.getBF16Type());
+}
+
+void Bf16Blocks::loadQuery(Value from, Value head) {
+  int64_t lanes = 2 * k.lanes();
+  Value to = k.mul(head, queryWidth);
+  k.loopTail(width, lanes, [&](Value i, int64_t valid) {
+    Value v = k.loadLanes(queryIn, k.add(from, i), lanes, valid);
+    k.storeLanes(v, query, k.add(to, i), lanes);
+  });
+}
+
+void Bf16Blocks::clearQueries(Value first) {
+  int64_t lanes = 2 * k.lanes();
+  k.loop(k.mul(first, queryWidth), k.index(groups.padded * queryWidth), lanes,
+         [&](Value i) {
+           Value zero = k.loadLanes(queryIn, i, lanes, 0);
+           k.storeLanes(zero, query, i, lanes);
+         });
+}
+
+void Bf16Blocks::scores(Value base, Value next, Value valid) {
   k.loop(k.index(0), valid, tileTokens, [&](Value token) {
     k.loop(k.index(0), k.index(groups.padded), tileHeads,
            [&](Value head) { scoreTile(base, next, token, head); });
   });
 }
 
-void LatentBlocks::scoreTile(Value base, Value next, Value token, Value head) {
+void Bf16Blocks::scoreTile(Value base, Value next, Value token, Value head) {
   int64_t lanes = 2 * k.lanes(), stride = plane.rowStride();
   Value row = k.add(base, k.mul(token, stride));
   Value queryRow = k.mul(head, queryWidth);
@@ -151,7 +214,7 @@ void LatentBlocks::scoreTile(Value base, Value next, Value token, Value head) {
   }
 }
 
-Value LatentBlocks::sumAcross(SmallVector<Value> sums) {
+Value Bf16Blocks::sumAcross(SmallVector<Value> sums) {
   // Each level adds the halves of the segments of two vectors and joins the
   // results; lane i of the last vector is the sum of accumulator i.
   for (int64_t half = k.lanes() / 2; half > 0; half /= 2) {
@@ -171,49 +234,25 @@ Value LatentBlocks::sumAcross(SmallVector<Value> sums) {
   return sums[0];
 }
 
-void LatentBlocks::softmax(const HeadState &state, Value valid) {
+void Bf16Blocks::softmax(const HeadState &state, Value /*base*/, Value valid) {
   k.loop(k.index(0), k.index(groups.padded), 1, [&](Value head) {
     Value row = k.mul(head, block);
-    Value limit = k.broadcastInt(k.toI32(valid));
-    SmallVector<Value> scores, exists;
-    Value largest;
-    for (int64_t i = 0; i < block; i += k.lanes()) {
-      Value ids = k.addLanes(k.laneIds(), k.splatInt(i));
-      exists.push_back(k.laneLess(ids, limit));
-      Value s = k.select(exists.back(), k.loadF32(score, k.at(row, i)),
-                         k.splat(masked));
-      scores.push_back(s);
-      largest = largest ? k.fmax(largest, s) : s;
-    }
-    Value maximumAt = k.add(state.maxima, head);
-    Value sumAt = k.add(state.sums, head);
-    Value before = k.load(state.memref, maximumAt);
-    Value maximum = k.fmax(before, k.reduceMax(largest));
+    HeadScores found = loadScores(row, valid);
+    Value before = k.load(state.memref, k.add(state.maxima, head));
+    Value maximum = k.fmax(before, k.reduceMax(found.largest));
     Value splat = k.broadcast(maximum);
     Value sum;
-    for (auto [i, s] : llvm::enumerate(scores)) {
-      Value p =
-          k.select(exists[i], k.exp2Softmax(k.fsub(s, splat)), k.splat(0.0f));
+    for (auto [i, s] : llvm::enumerate(found.scores)) {
+      Value p = k.select(found.exists[i], k.exp2Softmax(k.fsub(s, splat)),
+                         k.splat(0.0f));
       k.storeVector(k.toBf16(p), probability, k.at(row, i * k.lanes()));
       sum = sum ? k.fadd(sum, p) : p;
     }
-    Value factors = k.exp2Softmax(k.broadcast(k.fsub(before, maximum)));
-    Value factor = vector::ExtractOp::create(k, factors, ArrayRef<int64_t>{0});
-    Value total = k.fma(k.load(state.memref, sumAt), factor, k.reduceAdd(sum));
-    k.store(total, state.memref, sumAt);
-    k.ifThen(k.laneLess(before, maximum), [&] {
-      k.store(maximum, state.memref, maximumAt);
-      Value output = outputOf(state, head);
-      k.loop(k.index(0), k.index(latentPadded), k.lanes(), [&](Value i) {
-        Value place = k.add(output, i);
-        Value o = k.loadF32(state.memref, place);
-        k.storeVector(k.fmul(o, factors), state.memref, place);
-      });
-    });
+    raiseMaximum(state, head, before, maximum, k.reduceAdd(sum));
   });
 }
 
-void LatentBlocks::values(const HeadState &state, Value base, Value valid) {
+void Bf16Blocks::values(const HeadState &state, Value base, Value valid) {
   int64_t lanes = 2 * k.lanes(), stride = plane.rowStride();
   int64_t tile = groups.padded % 8 == 0 && k.lanes() == 16 ? 8 : 4;
   // Within 128 bits, as vpunpcklwd and vpunpckhwd do.
@@ -261,6 +300,14 @@ void LatentBlocks::values(const HeadState &state, Value base, Value valid) {
       }
     });
   });
+}
+
+std::unique_ptr<LatentBlocks>
+LatentBlocks::create(RowEmitter &k, const LatentAttentionSpec &spec,
+                     Value query, Value cache, Value pageTable) {
+  if (spec.cache.format == CacheFormat::int8)
+    return createInt8Blocks(k, spec, query, cache, pageTable);
+  return std::make_unique<Bf16Blocks>(k, spec, query, cache, pageTable);
 }
 
 } // namespace mlir::dsv2::x86

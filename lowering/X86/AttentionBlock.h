@@ -5,11 +5,17 @@
 // The inner part of latent attention: a group of at most 16 heads of one token
 // against one split of the context, block by block.
 //
-// Scores are dot products along the rows of the cache, so nothing is
-// transposed: a tile of heads x tokens keeps one accumulator per pair and sums
-// across lanes at the end. Values take two tokens at a time, interleaved in
-// registers; this leaves the latent permuted within 2 * lanes columns, which
-// unpermute() undoes once at the end.
+// bf16 (AttentionBlock.cpp): scores are dot products along the rows of the
+// cache, so nothing is transposed: a tile of heads x tokens keeps one
+// accumulator per pair and sums across lanes at the end. Values take two tokens
+// at a time, interleaved in registers; this leaves the latent permuted within
+// 2 * lanes columns, which unpermute() undoes once at the end.
+//
+// int8 (AttentionBlockInt8.cpp): a vector of the cache is 4 columns of as many
+// tokens as it has lanes, which gives scores directly. Queries are rounded to
+// int8, a scale for each head. For values, 4 x 4 bytes are transposed in
+// registers, for all heads at once; the weight of a token times the scale of
+// its latent is rounded to u8, relative to the largest of its block.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,6 +23,8 @@
 #define DSV2_LOWERING_X86_ATTENTIONBLOCK_H
 
 #include "lowering/X86/AttentionLatent.h"
+
+#include <memory>
 
 namespace mlir::dsv2::x86 {
 
@@ -36,10 +44,17 @@ struct HeadState {
   Value sums;
 };
 
+/// Attention of a group of heads to blocks of the context, for one format of
+/// the cache.
 class LatentBlocks {
 public:
   LatentBlocks(RowEmitter &k, const LatentAttentionSpec &spec, Value query,
                Value cache, Value pageTable);
+  virtual ~LatentBlocks() = default;
+  static std::unique_ptr<LatentBlocks> create(RowEmitter &k,
+                                              const LatentAttentionSpec &spec,
+                                              Value query, Value cache,
+                                              Value pageTable);
 
   /// Brings the queries of heads [group * heads, ...) into scratch.
   void loadQueries(Value token, Value group);
@@ -54,24 +69,39 @@ public:
   /// Offset of a head's output from the first head's.
   Value outputOf(const HeadState &state, Value head) const;
 
-private:
-  void scores(Value base, Value next, Value valid);
-  void scoreTile(Value base, Value next, Value token, Value head);
-  Value sumAcross(SmallVector<Value> accumulators);
-  void softmax(const HeadState &state, Value valid);
-  void values(const HeadState &state, Value base, Value valid);
-  Value blockBase(Value sequence, Value position);
+protected:
+  /// Copies the query at element `from` to row `head` of scratch.
+  virtual void loadQuery(Value from, Value head) = 0;
+  /// Heads from `first` on pad a tile: their results are never used.
+  virtual void clearQueries(Value first) = 0;
+  /// The scores of the block at `base`; the one at `next` comes later.
+  virtual void scores(Value base, Value next, Value valid) = 0;
+  virtual void softmax(const HeadState &state, Value base, Value valid) = 0;
+  virtual void values(const HeadState &state, Value base, Value valid) = 0;
+
+  /// The scores of a head, masked, and which of them exist.
+  struct HeadScores {
+    SmallVector<Value> scores, exists;
+    Value largest;
+  };
+  HeadScores loadScores(Value row, Value valid);
+  /// Moves the state of a head to a new maximum and adds `sum`, which is of
+  /// exponents relative to that maximum times `factor`.
+  void raiseMaximum(const HeadState &state, Value head, Value before,
+                    Value maximum, Value sum);
 
   RowEmitter &k;
   const LatentAttentionSpec &spec;
   const CachePlane &plane;
-  int64_t width;      ///< latent + rope
-  int64_t queryWidth; ///< padded for whole vectors
-  int64_t block;      ///< tokens
-  int64_t tileHeads, tileTokens;
+  int64_t block; ///< tokens
   Value queryIn, cache, pageTable;
-  Value query, score, probability;
+  Value score; ///< [head][block]
 };
+
+std::unique_ptr<LatentBlocks> createInt8Blocks(RowEmitter &k,
+                                               const LatentAttentionSpec &spec,
+                                               Value query, Value cache,
+                                               Value pageTable);
 
 /// The two vectors of consecutive columns of two permuted ones.
 std::pair<Value, Value> unpermute(RowEmitter &k, Value low, Value high);

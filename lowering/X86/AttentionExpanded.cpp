@@ -109,23 +109,24 @@ void FlashAttention::scores(const Queries &queries, Value row, Value place) {
   }
   k.loop(k.index(0), k.index(tile.tokens), vectors * lanes, [&](Value token) {
     auto part = [&](ArrayRef<Value> starts, unsigned binding, Value keys,
-                    int64_t firstPair, int64_t pairs, SmallVector<Value> sums) {
+                    Value start, int64_t pairs, SmallVector<Value> sums) {
       DotTile dots{tileRows, vectors,
                    [&](Value pair, int64_t i) {
                      return k.loadBits(k.binding(binding),
                                        k.add(starts[i], k.mul(pair, 2)));
                    },
                    [&](Value pair, int64_t j) {
-                     Value at = k.add(k.mul(k.at(pair, firstPair), tile.tokens),
-                                      token);
+                     Value at =
+                         k.add(start, k.add(k.mul(pair, tile.tokens), token));
                      return k.loadVector(keys, k.at(at, j * lanes), lanes);
                    }};
       return dots.emit(k, pairs, std::move(sums));
     };
     SmallVector<Value> dots(tileRows * vectors, k.splat(0.0f));
     // The pad of an odd number is zero in keys and in packed queries.
-    dots = part(nope, 0, tile.keys, 0, (spec.nope + 1) / 2, std::move(dots));
-    dots = part(rope, 1, tile.columns, tile.rotatedRow(), spec.cache.rope / 2,
+    dots = part(nope, 0, tile.keys, k.index(0), (spec.nope + 1) / 2,
+                std::move(dots));
+    dots = part(rope, 1, tile.rotated, tile.rotatedStart, spec.cache.rope / 2,
                 std::move(dots));
     for (int64_t i = 0; i < tileRows; ++i)
       for (int64_t j = 0; j < vectors; ++j) {
@@ -224,10 +225,14 @@ void FlashAttention::store(const Queries &queries, Value out) {
 
 int64_t ExpandedAttentionSpec::queryBlock() const {
   int64_t tokens = cache.blockTokens(), depth = paddedDepth(nope);
-  int64_t fixed = depth * roundUp(cache.latent, 32) * 2 // W_UK
-                  + (cache.latent + cache.rope + depth) * tokens * 2 +
-                  tokens * roundUp(value, 32) * 2 + rowBlock * tokens * 6;
-  int64_t row = roundUp(value, 32) * 4 + 8;
+  int64_t latent = roundUp(cache.latent, 32), columns = roundUp(value, 32);
+  int64_t fixed = (depth + columns) * tokens * 2 + rowBlock * tokens * 6;
+  if (cache.format == CacheFormat::int8)
+    fixed += (depth + columns) * (latent + 4 * (cache.groups() + 1)) +
+             cache.groups() * tokens * 4;
+  else
+    fixed += depth * latent * 2 + (cache.latent + cache.rope) * tokens * 2;
+  int64_t row = columns * 4 + 8;
   int64_t fitting = (scratchBytes - fixed) / row / rowBlock * rowBlock;
   return std::clamp<int64_t>(std::min(fitting, roundUp(maxQueries, rowBlock)),
                              rowBlock, 512);
@@ -243,7 +248,7 @@ KernelInfo emitExpandedAttention(ModuleOp module, StringRef name,
       module, name,
       {flatType(b.getBF16Type(), spec.tokens * spec.queryNope.tokenStride),
        flatType(b.getBF16Type(), spec.tokens * spec.queryRope.tokenStride),
-       flatType(b.getBF16Type(), plane.rows * plane.rowStride()),
+       plane.type(module.getContext()),
        flatType(b.getBF16Type(), spec.heads * latent * paddedDepth(spec.nope)),
        flatType(b.getBF16Type(), spec.heads * roundUp(spec.value, 32) * latent),
        flatType(b.getI32Type(), spec.sequences + 1),

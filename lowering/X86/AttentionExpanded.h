@@ -12,6 +12,10 @@
 //   out[t][h] = sum over j <= position of t of softmax(s)[j] * v[j]
 //
 // Scores, softmax and sums are in float32; probabilities are rounded to bf16.
+// With a plane of int8, keys and values are expanded from its latents and from
+// weights rounded to int8 (AttentionTile.h). It may be the cache, or what
+// emitCacheTiles made of it.
+//
 // The weights are those of the absorbed form, in the same bf16 panels: the
 // transposed W_UK that absorbs queries and the W_UV that expands outputs.
 //

@@ -9,6 +9,8 @@
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
+#include <tuple>
+
 namespace mlir::dsv2::x86 {
 namespace {
 
@@ -43,8 +45,7 @@ SmallVector<MemRefType> inputTypes(MLIRContext *context,
   int64_t width =
       spec.queryStride ? spec.queryStride : plane.latent + plane.rope;
   return {flatType(b.getBF16Type(), spec.tokens * spec.heads * width),
-          flatType(b.getBF16Type(), plane.rows * plane.rowStride()),
-          flatType(b.getI32Type(), spec.tokens),
+          plane.type(context), flatType(b.getI32Type(), spec.tokens),
           flatType(b.getI32Type(), spec.tokens),
           flatType(b.getI32Type(), spec.sequences * plane.pagesPerSequence)};
 }
@@ -95,9 +96,10 @@ void storeLatentRow(RowEmitter &k, const LatentAttentionSpec &spec,
   k.loopTail(bf16 ? roundUp(latent, 32) : latent, 2 * k.lanes(),
              [&](Value column, int64_t valid) {
                Value at = k.add(state.output, column);
-               auto [low, high] =
-                   unpermute(k, k.loadF32(state.memref, at),
-                             k.loadF32(state.memref, k.at(at, k.lanes())));
+               Value low = k.loadF32(state.memref, at);
+               Value high = k.loadF32(state.memref, k.at(at, k.lanes()));
+               if (spec.cache.format != CacheFormat::int8)
+                 std::tie(low, high) = unpermute(k, low, high);
                Value to = k.add(start, column);
                k.storeRow(k.fmul(low, inverse), out, to,
                           k.validLanes(valid, 0));
@@ -117,34 +119,36 @@ KernelInfo emitLatentAttention(ModuleOp module, StringRef name,
   SmallVector<MemRefType> bindings = inputTypes(module.getContext(), spec);
   bindings.push_back(outputType(module.getContext(), spec));
   RowEmitter k(module, name, bindings, set);
-  LatentBlocks blocks(k, spec, k.binding(0), k.binding(1), k.binding(4));
-  const HeadGroups &groups = blocks.groups;
+  auto blocks =
+      LatentBlocks::create(k, spec, k.binding(0), k.binding(1), k.binding(4));
+  const HeadGroups &groups = blocks->groups;
   PartialLayout layout(spec);
 
   Value token = k.div(k.workgroup(), groups.count);
   Value group = k.rem(k.workgroup(), groups.count);
   Value end = k.at(k.loadIndex(k.binding(2), token), 1);
   Value sequence = k.loadIndex(k.binding(3), token);
-  blocks.loadQueries(token, group);
+  blocks->loadQueries(token, group);
 
   auto makeState = [&]() -> HeadState {
     return {k.scratch({layout.size()}, k.getF32Type()), k.index(0),
             k.index(layout.maximaOffset()), k.index(layout.sumsOffset())};
   };
   auto ofHead = [&](const HeadState &state, Value head) -> SplitState {
-    return {state.memref, blocks.outputOf(state, head),
+    return {state.memref, blocks->outputOf(state, head),
             k.add(state.maxima, head), k.add(state.sums, head)};
   };
   HeadState total = makeState();
-  blocks.attend(total, sequence, k.index(0), k.min(end, spec.splitTokens), end);
+  blocks->attend(total, sequence, k.index(0), k.min(end, spec.splitTokens),
+                 end);
   if (spec.splits() > 1) {
     HeadState further = makeState();
     k.loop(k.index(spec.splitTokens), end, spec.splitTokens, [&](Value first) {
       Value last = k.min(k.add(first, spec.splitTokens), end);
-      blocks.attend(further, sequence, first, last, end);
+      blocks->attend(further, sequence, first, last, end);
       k.loop(k.index(0), k.index(groups.padded), 1, [&](Value head) {
         mergeSplit(k, ofHead(total, head), ofHead(further, head),
-                   blocks.latentPadded);
+                   blocks->latentPadded);
       });
     });
   }
@@ -166,7 +170,8 @@ KernelInfo emitLatentSplits(ModuleOp module, StringRef name,
   SmallVector<MemRefType> bindings = inputTypes(module.getContext(), spec);
   bindings.push_back(flatType(f32, latentPartialElements(spec)));
   RowEmitter k(module, name, bindings, set);
-  LatentBlocks blocks(k, spec, k.binding(0), k.binding(1), k.binding(4));
+  auto blocks =
+      LatentBlocks::create(k, spec, k.binding(0), k.binding(1), k.binding(4));
 
   Value index = k.div(k.workgroup(), layout.splits);
   Value split = k.rem(k.workgroup(), layout.splits);
@@ -175,12 +180,12 @@ KernelInfo emitLatentSplits(ModuleOp module, StringRef name,
   Value end = k.at(k.loadIndex(k.binding(2), token), 1);
   Value first = k.mul(split, spec.splitTokens);
   k.ifThen(k.less(first, end), [&] {
-    blocks.loadQueries(token, group);
+    blocks->loadQueries(token, group);
     Value start = layout.at(k, token, group, split);
     HeadState state = {k.binding(5), start, k.at(start, layout.maximaOffset()),
                        k.at(start, layout.sumsOffset())};
-    blocks.attend(state, k.loadIndex(k.binding(3), token), first,
-                  k.min(k.add(first, spec.splitTokens), end), end);
+    blocks->attend(state, k.loadIndex(k.binding(3), token), first,
+                   k.min(k.add(first, spec.splitTokens), end), end);
   });
   return k.finish({layout.groups.count * layout.splits, 1, Dim::tokens});
 }

@@ -8,7 +8,9 @@
 //   s[j] = scale * dot(query[t][h], cache[row of j])      j <= positions[t]
 //   out[t][h] = sum over j of softmax(s)[j] * cache[row of j][:latent]
 //
-// Scores, softmax and sums are in float32; probabilities are rounded to bf16.
+// Scores, softmax and sums are in float32; probabilities are rounded to bf16,
+// or to 8 bits of the largest in a block when the cache is of int8, and so are
+// queries then.
 // The context is taken in blocks of 64 tokens (fewer when pages are smaller)
 // and in splits of `splitTokens`, both counted from position 0, whose results
 // are merged in order. Splits are the same whether one workgroup computes all
@@ -20,22 +22,9 @@
 #ifndef DSV2_LOWERING_X86_ATTENTIONLATENT_H
 #define DSV2_LOWERING_X86_ATTENTIONLATENT_H
 
-#include "lowering/X86/RowEmitter.h"
+#include "lowering/X86/CachePlane.h"
 
 namespace mlir::dsv2::x86 {
-
-/// One plane of the paged cache: bf16 [rows][stride].
-struct CachePlane {
-  int64_t latent; ///< even
-  int64_t rope;   ///< even
-  int64_t rows;
-  int64_t stride = 0;       ///< elements; 0 means latent + rope
-  int64_t pageSize = 64;    ///< a power of two, at least 16
-  int64_t pagesPerSequence; ///< columns of the page table
-
-  int64_t rowStride() const { return stride ? stride : latent + rope; }
-  int64_t blockTokens() const { return pageSize < 64 ? pageSize : 64; }
-};
 
 struct LatentAttentionSpec {
   int64_t tokens;

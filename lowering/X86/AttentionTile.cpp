@@ -7,28 +7,6 @@
 #include "lowering/X86/AttentionTile.h"
 
 namespace mlir::dsv2::x86 {
-namespace {
-
-/// Transposes as many vectors as they have lanes.
-void transposeLanes(RowEmitter &k, MutableArrayRef<Value> rows) {
-  int64_t lanes = k.lanes();
-  for (int64_t step = lanes / 2; step > 0; step /= 2) {
-    SmallVector<int64_t> low, high;
-    for (int64_t i = 0; i < lanes; ++i) {
-      low.push_back(i & step ? lanes + i - step : i);
-      high.push_back(i & step ? lanes + i : i + step);
-    }
-    for (int64_t i = 0; i < lanes; ++i) {
-      if (i & step)
-        continue;
-      Value a = rows[i], b = rows[i + step];
-      rows[i] = k.shuffle(a, b, low);
-      rows[i + step] = k.shuffle(a, b, high);
-    }
-  }
-}
-
-} // namespace
 
 SmallVector<Value> DotTile::emit(RowEmitter &k, int64_t depth,
                                  SmallVector<Value> accumulators) const {
@@ -48,6 +26,24 @@ SmallVector<Value> DotTile::emit(RowEmitter &k, int64_t depth,
                 });
 }
 
+SmallVector<Value> QuadTile::emit(RowEmitter &k, Value from, Value to,
+                                  SmallVector<Value> accumulators) const {
+  return k.loop(from, to, 1, accumulators, [&](Value quad, ValueRange carried) {
+    SmallVector<Value> next(carried), right;
+    for (int64_t j = 0; j < vectors; ++j)
+      right.push_back(k.bitcast(b(quad, j), k.getI8Type()));
+    for (int64_t i = 0; i < rows; ++i) {
+      Value left = k.broadcastBits(a(quad, i), k.getI8Type());
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value &sum = next[i * vectors + j];
+        sum = isScalarSigned ? k.dotU8S8(sum, right[j], left)
+                             : k.dotU8S8(sum, left, right[j]);
+      }
+    }
+    return next;
+  });
+}
+
 ExpandedTile::ExpandedTile(RowEmitter &k, const ExpandedAttentionSpec &spec,
                            Value cache, Value keyWeights, Value valueWeights,
                            Value pageTable)
@@ -58,10 +54,16 @@ ExpandedTile::ExpandedTile(RowEmitter &k, const ExpandedAttentionSpec &spec,
   Type i32 = k.getI32Type();
   int64_t width = (plane.latent + plane.rope) / 2;
   int64_t nope = paddedDepth(spec.nope);
-  keyRows = k.scratch({nope * latentPadded / 2}, i32);
-  columns = k.scratch({width * tokens}, i32);
   keys = k.scratch({nope / 2 * tokens}, i32);
   values = k.scratch({tokens / 2 * valuePadded}, i32);
+  if (isInt8()) {
+    allocateInt8();
+    return;
+  }
+  keyRows = k.scratch({nope * latentPadded / 2}, i32);
+  columns = k.scratch({width * tokens}, i32);
+  rotated = columns;
+  rotatedStart = k.index(plane.latent / 2 * tokens);
 }
 
 void ExpandedTile::loadHead(Value head) {
@@ -69,6 +71,11 @@ void ExpandedTile::loadHead(Value head) {
   int64_t matrix = latentPadded * nope;
   Value start = k.mul(head, matrix);
   valueStart = k.mul(head, valuePadded * latentPadded);
+  if (isInt8()) {
+    quantizeKeyWeights(start);
+    quantizeValueWeights(valueStart);
+    return;
+  }
 
   // Panels pair the columns of a row of the transposed weights; keys need the
   // pairs of W_UK itself, which are two of those rows.
@@ -100,11 +107,16 @@ void ExpandedTile::loadHead(Value head) {
 }
 
 void ExpandedTile::expand(Value sequence, Value position, Value valid) {
-  Value place = k.add(k.mul(sequence, plane.pagesPerSequence),
-                      k.div(position, plane.pageSize));
-  Value row = k.add(k.mul(k.loadIndex(pageTable, place), plane.pageSize),
-                    k.rem(position, plane.pageSize));
-  transpose(k.mul(row, plane.rowStride()), valid);
+  Value base = plane.blockBase(k, pageTable, sequence, position);
+  if (isInt8()) {
+    tile = base;
+    rotatedStart = k.at(base, plane.pairRow() * tokens);
+    loadScales(valid);
+    expandKeysInt8();
+    expandValuesInt8();
+    return;
+  }
+  transpose(base, valid);
   expandKeys();
   expandValues();
 }

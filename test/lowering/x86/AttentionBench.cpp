@@ -75,29 +75,48 @@ CachePlane planeOf(const RaggedBatch &batch) {
   return plane;
 }
 
-void latent(const InstructionSet &set, int64_t heads, int64_t context) {
+/// The int8 form of the cache of `batch`.
+void makeTiles(const InstructionSet &set, const CacheTilesSpec &spec,
+               RaggedBatch &batch, std::vector<int32_t> &words) {
+  Kernel convert(set, [&](auto module, auto &set) {
+    return emitCacheTiles(module, "tiles", set, spec);
+  });
+  convert({batch.cache.data(), batch.contextLengths.data(),
+           batch.pageTable.data(), words.data()},
+          batch.dims());
+}
+
+void latent(const InstructionSet &set, int64_t heads, int64_t context,
+            CacheFormat format) {
   Random random(1);
   RaggedBatch batch({{context, 1}}, 576, 64, context, random);
   LatentAttentionSpec spec;
   spec.tokens = spec.sequences = 1;
   spec.heads = heads;
-  spec.cache = planeOf(batch);
+  CacheTilesSpec tiles{1, planeOf(batch)};
+  bool int8 = format == CacheFormat::int8;
+  spec.cache = int8 ? tiles.tiles() : tiles.cache;
   spec.scale = 0.1f;
   spec.maxContext = context;
+  std::vector<int32_t> words(batch.rows * tiles.tiles().rowStride());
+  makeTiles(set, tiles, batch, words);
+  const void *plane = int8 ? static_cast<void *>(words.data())
+                           : static_cast<void *>(batch.cache.data());
+  size_t planeBytes = int8 ? words.size() * 4 : batch.cache.size() * 2;
   Kernel kernel(set, [&](auto module, auto &set) {
     return emitLatentAttention(module, "latent", set, spec);
   });
   std::vector<uint16_t> query = toBf16(random.floats(heads * 576));
   std::vector<uint16_t> out(heads * 512);
   std::string name = "latent, " + std::to_string(heads) + " heads, context " +
-                     std::to_string(context);
+                     std::to_string(context) + (int8 ? ", int8" : "");
   constexpr size_t planes = 24, hugePage = size_t(2) << 20;
-  size_t bytes = (batch.cache.size() * 2 + hugePage - 1) / hugePage * hugePage;
+  size_t bytes = (planeBytes + hugePage - 1) / hugePage * hugePage;
   auto *cache =
       static_cast<char *>(std::aligned_alloc(hugePage, planes * bytes));
   madvise(cache, planes * bytes, MADV_HUGEPAGE);
   for (size_t i = 0; i < planes; ++i)
-    std::memcpy(cache + i * bytes, batch.cache.data(), batch.cache.size() * 2);
+    std::memcpy(cache + i * bytes, plane, planeBytes);
   size_t next = 0;
   report(name.c_str(), 2.0 * heads * context * (576 + 512), [&] {
     kernel({query.data(), cache + next++ % planes * bytes,
@@ -109,7 +128,7 @@ void latent(const InstructionSet &set, int64_t heads, int64_t context) {
 }
 
 void expanded(const InstructionSet &set, int64_t heads, int64_t queries,
-              int64_t context) {
+              int64_t context, CacheFormat format) {
   Random random(1);
   RaggedBatch batch({{context, queries}}, 576, 64, context, random);
   ExpandedAttentionSpec spec;
@@ -117,13 +136,19 @@ void expanded(const InstructionSet &set, int64_t heads, int64_t queries,
   spec.sequences = 1;
   spec.heads = heads;
   spec.nope = spec.value = 128;
-  spec.cache = planeOf(batch);
+  CacheTilesSpec tiles{1, planeOf(batch)};
+  bool int8 = format == CacheFormat::int8;
+  spec.cache = int8 ? tiles.tiles() : tiles.cache;
   spec.scale = 0.1f;
   spec.queryNope = {heads * 192, 192, 0};
   spec.queryRope = {heads * 192, 192, 128};
   Kernel kernel(set, [&](auto module, auto &set) {
     return emitExpandedAttention(module, "expanded", set, spec);
   });
+  std::vector<int32_t> words(batch.rows * tiles.tiles().rowStride());
+  makeTiles(set, tiles, batch, words);
+  void *cache = int8 ? static_cast<void *>(words.data())
+                     : static_cast<void *>(batch.cache.data());
   std::vector<uint16_t> query = toBf16(random.floats(queries * heads * 192));
   std::vector<uint16_t> up = toBf16(random.floats(heads * 512 * 128, 0.05f));
   std::vector<uint16_t> down = toBf16(random.floats(heads * 512 * 128, 0.05f));
@@ -133,10 +158,10 @@ void expanded(const InstructionSet &set, int64_t heads, int64_t queries,
   double flops = 2.0 * heads * (pairs * 320 + blocks * context * 512 * 256);
   std::string name = "expanded, " + std::to_string(heads) + " heads, " +
                      std::to_string(queries) + " queries, context " +
-                     std::to_string(context);
+                     std::to_string(context) + (int8 ? ", int8" : "");
   report(name.c_str(), flops, [&] {
-    kernel({query.data(), query.data(), batch.cache.data(), up.data(),
-            down.data(), batch.queryOffsets.data(), batch.contextLengths.data(),
+    kernel({query.data(), query.data(), cache, up.data(), down.data(),
+            batch.queryOffsets.data(), batch.contextLengths.data(),
             batch.pageTable.data(), out.data()},
            batch.dims());
   });
@@ -150,8 +175,10 @@ int main() {
     std::fprintf(stderr, "this CPU lacks AVX512_BF16\n");
     return EXIT_FAILURE;
   }
-  latent(sets[0], 16, 4096);
-  latent(sets[0], 128, 4096);
-  expanded(sets[0], 16, 512, 512);
-  expanded(sets[0], 16, 512, 4096);
+  for (CacheFormat format : {CacheFormat::bf16, CacheFormat::int8}) {
+    latent(sets[0], 16, 4096, format);
+    latent(sets[0], 128, 4096, format);
+    expanded(sets[0], 16, 512, 512, format);
+    expanded(sets[0], 16, 512, 4096, format);
+  }
 }

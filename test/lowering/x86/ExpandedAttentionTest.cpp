@@ -19,7 +19,25 @@ constexpr uint32_t seed = 192;
 struct Case {
   int64_t heads, nope, rope, value, latent, pageSize;
   std::vector<Sequence> sequences;
+  bool int8 = false; ///< expand from int8 latents
 };
+
+/// `count` numbers `stride` apart, rounded as int8 with one scale.
+void roundToInt8(double *numbers, int64_t count, int64_t stride) {
+  double largest = 0;
+  for (int64_t i = 0; i < count; ++i)
+    largest = std::max(largest, std::abs(numbers[i * stride]));
+  double scale = largest == 0 ? 1 : largest / 127;
+  for (int64_t i = 0; i < count; ++i)
+    numbers[i * stride] = std::nearbyint(numbers[i * stride] / scale) * scale;
+}
+
+std::vector<double> widen(const std::vector<uint16_t> &numbers) {
+  std::vector<double> result;
+  for (uint16_t x : numbers)
+    result.push_back(fromBf16(x));
+  return result;
+}
 
 /// [heads][rows][depth] bf16 in panels of 32 rows.
 std::vector<uint16_t> packPanels(const std::vector<uint16_t> &weights,
@@ -41,6 +59,7 @@ struct Problem {
   ExpandedAttentionSpec spec;
   std::vector<uint16_t> up, down; ///< W_UK^T [H][L][dn], W_UV [H][dv][L]
   std::vector<uint16_t> query;    ///< [T][H][dn + dr]
+  std::vector<double> upValues, downValues; ///< as the kernel rounds them
 
   Problem(const Case &c, int64_t maxContext, Random &random)
       : c(c),
@@ -48,6 +67,15 @@ struct Problem {
     float scale = 1.5f / std::sqrt(static_cast<float>(c.latent));
     up = toBf16(random.floats(c.heads * c.latent * c.nope, scale));
     down = toBf16(random.floats(c.heads * c.value * c.latent, scale));
+    upValues = widen(up);
+    downValues = widen(down);
+    if (c.int8) {
+      for (int64_t h = 0; h < c.heads; ++h)
+        for (int64_t d = 0; d < c.nope; ++d)
+          roundToInt8(&upValues[h * c.latent * c.nope + d], c.latent, c.nope);
+      for (int64_t i = 0; i < c.heads * c.value; ++i)
+        roundToInt8(&downValues[i * c.latent], c.latent, 1);
+    }
     int64_t width = c.nope + c.rope;
     query = toBf16(random.floats(batch.tokens() * c.heads * width, 2.0f));
     spec.tokens = batch.tokens();
@@ -63,6 +91,8 @@ struct Problem {
     spec.cache.rows = batch.rows;
     spec.cache.pageSize = c.pageSize;
     spec.cache.pagesPerSequence = batch.pagesPerSequence;
+    if (c.int8)
+      spec.cache.format = CacheFormat::int8;
     spec.scale = 1.0f / std::sqrt(static_cast<float>(width));
     spec.queryNope = {c.heads * width, width, 0};
     spec.queryRope = {c.heads * width, width, c.nope};
@@ -71,6 +101,20 @@ struct Problem {
   double w(const std::vector<uint16_t> &weights, int64_t i) const {
     return fromBf16(weights[i]);
   }
+  CacheTilesSpec tiles() const {
+    CacheTilesSpec tiles{spec.sequences, spec.cache};
+    tiles.cache.format = CacheFormat::bf16;
+    return tiles;
+  }
+  /// The latent of a token of sequence b, as the kernel rounds it.
+  std::vector<double> latent(int64_t b, int64_t position) const {
+    std::vector<double> result;
+    for (int64_t l = 0; l < c.latent; ++l)
+      result.push_back(batch.value(b, position, l));
+    for (int64_t l = 0; c.int8 && l < c.latent; l += latentGroup)
+      roundToInt8(&result[l], std::min(latentGroup, c.latent - l), 1);
+    return result;
+  }
 };
 
 class ExpandedAttention : public testing::TestWithParam<InstructionSet> {
@@ -78,7 +122,12 @@ protected:
   ExpandedAttention() { RecordProperty("seed", seed); }
   Random random{seed};
 
+  std::unique_ptr<Kernel> convert; ///< the cache to int8
+
   std::unique_ptr<Kernel> compile(const Problem &p) {
+    convert = std::make_unique<Kernel>(GetParam(), [&](auto module, auto &set) {
+      return emitCacheTiles(module, "tiles", set, p.tiles());
+    });
     return std::make_unique<Kernel>(GetParam(), [&](auto module, auto &set) {
       return emitExpandedAttention(module, "attention", set, p.spec);
     });
@@ -99,7 +148,17 @@ protected:
                          lengths = batch.contextLengths,
                          pages = batch.pageTable;
     std::vector<uint16_t> out(batch.tokens() * stride + 1, 0x7fc0);
-    kernel({query.data(), query.data(), cache.data(), up.data(), down.data(),
+    void *plane = cache.data();
+    std::vector<int32_t> tiles;
+    if (p.c.int8) {
+      // What no sequence owns stays NaN.
+      tiles.assign(batch.rows * p.spec.cache.rowStride() + 1, -1);
+      (*convert)({cache.data(), lengths.data(), pages.data(), tiles.data()},
+                 batch.dims());
+      EXPECT_EQ(tiles.back(), -1);
+      plane = tiles.data();
+    }
+    kernel({query.data(), query.data(), plane, up.data(), down.data(),
             offsets.data(), lengths.data(), pages.data(), out.data()},
            batch.dims());
     EXPECT_EQ(out.back(), 0x7fc0);
@@ -116,22 +175,23 @@ protected:
   void expectExact(const std::vector<float> &got, const Problem &p, int64_t b,
                    int64_t h, int64_t every) {
     const Case &c = p.c;
+    // A weight that is rounded the other way.
+    double slack =
+        c.int8 ? 0.03 / std::sqrt(static_cast<double>(c.latent)) : 1e-5;
     int64_t context = c.sequences[b].context;
     std::vector<double> keys(context * c.nope), values(context * c.value);
-    std::vector<double> latent(c.latent);
     for (int64_t j = 0; j < context; ++j) {
-      for (int64_t l = 0; l < c.latent; ++l)
-        latent[l] = p.batch.value(b, j, l);
+      std::vector<double> latent = p.latent(b, j);
       for (int64_t d = 0; d < c.nope; ++d) {
         double sum = 0;
         for (int64_t l = 0; l < c.latent; ++l)
-          sum += latent[l] * p.w(p.up, (h * c.latent + l) * c.nope + d);
+          sum += latent[l] * p.upValues[(h * c.latent + l) * c.nope + d];
         keys[j * c.nope + d] = fromBf16(toBf16(static_cast<float>(sum)));
       }
       for (int64_t d = 0; d < c.value; ++d) {
         double sum = 0;
         for (int64_t l = 0; l < c.latent; ++l)
-          sum += latent[l] * p.w(p.down, (h * c.value + d) * c.latent + l);
+          sum += latent[l] * p.downValues[(h * c.value + d) * c.latent + l];
         values[j * c.value + d] = fromBf16(toBf16(static_cast<float>(sum)));
       }
     }
@@ -158,7 +218,7 @@ protected:
           mass += s[j] / sum * std::abs(values[j * c.value + d]);
         }
         ASSERT_NEAR(got[(t * c.heads + h) * c.value + d], want,
-                    0.005 * (mass + std::abs(want)) + 1e-5)
+                    0.005 * (mass + std::abs(want)) + slack)
             << "sequence " << b << " token " << t << " head " << h << " column "
             << d << " seed " << seed;
       }
@@ -168,7 +228,8 @@ protected:
   void check(const Case &c, int64_t maxContext, int64_t every = 1) {
     SCOPED_TRACE(testing::Message()
                  << c.heads << " heads of " << c.nope << "+" << c.rope
-                 << ", latent " << c.latent << ", pages of " << c.pageSize);
+                 << ", latent " << c.latent << ", pages of " << c.pageSize
+                 << (c.int8 ? ", int8" : ""));
     Problem p(c, maxContext, random);
     auto kernel = compile(p);
     std::vector<float> got = run(*kernel, p, p.batch, 0);
@@ -206,6 +267,20 @@ TEST_P(ExpandedAttention, RaggedBatches) {
          64,
          {{1, 1}, {20, 2}, {140, 65}, {64, 64}, {300, 4}, {63, 63}}},
         512, 9);
+}
+
+TEST_P(ExpandedAttention, Int8Expansion) {
+  check({3,
+         128,
+         64,
+         128,
+         512,
+         64,
+         {{1, 1}, {20, 2}, {140, 65}, {64, 64}, {300, 4}, {63, 63}},
+         true},
+        512, 9);
+  check({1, 24, 8, 40, 48, 128, {{70, 70}, {5, 2}}, true}, 128, 3);
+  check({5, 16, 8, 8, 42, 16, {{33, 33}, {40, 7}}, true}, 64);
 }
 
 TEST_P(ExpandedAttention, OddSizes) {

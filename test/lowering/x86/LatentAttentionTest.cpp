@@ -19,6 +19,7 @@ constexpr uint32_t seed = 576;
 struct Case {
   int64_t heads, latent, rope, pageSize;
   std::vector<Sequence> sequences;
+  bool int8 = false;
 };
 
 LatentAttentionSpec specOf(const Case &c, const RaggedBatch &batch,
@@ -34,6 +35,8 @@ LatentAttentionSpec specOf(const Case &c, const RaggedBatch &batch,
   spec.cache.pagesPerSequence = batch.pagesPerSequence;
   spec.scale = 1.5f / std::sqrt(static_cast<float>(c.latent + c.rope));
   spec.maxContext = maxContext;
+  if (c.int8)
+    spec.cache.format = CacheFormat::int8;
   return spec;
 }
 
@@ -42,13 +45,38 @@ protected:
   LatentAttention() { RecordProperty("seed", seed); }
   Random random{seed};
 
+  /// What a kernel reads: the rows of `batch`, or the int8 form that is made of
+  /// them, in which what no sequence owns stays NaN.
+  std::vector<uint16_t> cacheOf(const RaggedBatch &batch) {
+    std::vector<uint16_t> cache = batch.cache;
+    if (!convert)
+      return cache;
+    std::vector<int32_t> lengths = batch.contextLengths,
+                         pages = batch.pageTable;
+    std::vector<uint16_t> tiles(batch.rows * tileStride * 2, 0xffff);
+    (*convert)({cache.data(), lengths.data(), pages.data(), tiles.data()},
+               batch.dims());
+    return tiles;
+  }
+  std::unique_ptr<Kernel> convert;
+  int64_t tileStride = 0;
+
+  /// `count` numbers, rounded as int8 with one scale.
+  static void roundToInt8(double *numbers, int64_t count) {
+    double largest = 0;
+    for (int64_t i = 0; i < count; ++i)
+      largest = std::max(largest, std::abs(numbers[i]));
+    for (int64_t i = 0; i < count && largest > 0; ++i)
+      numbers[i] = std::nearbyint(numbers[i] / largest * 127) * largest / 127;
+  }
+
   /// out[t][h] of a batch as floats.
   std::vector<float> run(const Kernel &kernel, const RaggedBatch &batch,
                          const LatentAttentionSpec &spec,
                          std::vector<uint16_t> &query) {
     int64_t stride = rowElements(spec.format, spec.cache.latent);
     int64_t rows = batch.tokens() * spec.heads;
-    std::vector<uint16_t> cache = batch.cache;
+    std::vector<uint16_t> cache = cacheOf(batch);
     std::vector<uint16_t> out(rows * stride + 1, 0x7fc0);
     std::vector<int32_t> positions = batch.positions,
                          sequence = batch.tokenSequence,
@@ -66,7 +94,7 @@ protected:
                               std::vector<uint16_t> &query) {
     int64_t stride = rowElements(spec.format, spec.cache.latent);
     int64_t rows = batch.tokens() * spec.heads;
-    std::vector<uint16_t> cache = batch.cache;
+    std::vector<uint16_t> cache = cacheOf(batch);
     std::vector<uint16_t> out(rows * stride, 0x7fc0);
     std::vector<int32_t> positions = batch.positions,
                          sequence = batch.tokenSequence,
@@ -98,14 +126,30 @@ protected:
                    const LatentAttentionSpec &spec,
                    const std::vector<uint16_t> &query, int64_t every = 1) {
     int64_t latent = spec.cache.latent, width = batch.width;
+    bool int8 = spec.cache.format == CacheFormat::int8;
+    std::vector<std::vector<std::vector<double>>> rows;
+    for (size_t b = 0; b < batch.sequences.size(); ++b) {
+      auto &sequence = rows.emplace_back();
+      for (int64_t j = 0; j < batch.sequences[b].context; ++j) {
+        auto &row = sequence.emplace_back();
+        for (int64_t i = 0; i < width; ++i)
+          row.push_back(batch.value(b, j, i));
+        for (int64_t i = 0; int8 && i < latent; i += latentGroup)
+          roundToInt8(&row[i], std::min(latentGroup, latent - i));
+      }
+    }
     for (int64_t r = 0; r < batch.tokens() * spec.heads; r += every) {
       int64_t t = r / spec.heads, b = batch.tokenSequence[t];
       int64_t count = batch.positions[t] + 1;
-      std::vector<double> p(count);
+      std::vector<double> p(count), q;
+      for (int64_t i = 0; i < width; ++i)
+        q.push_back(fromBf16(query[r * width + i]));
+      if (int8)
+        roundToInt8(q.data(), latent);
       double largest = -1e300, sum = 0;
       for (int64_t j = 0; j < count; ++j) {
         for (int64_t i = 0; i < width; ++i)
-          p[j] += fromBf16(query[r * width + i]) * batch.value(b, j, i);
+          p[j] += q[i] * rows[b][j][i];
         largest = std::max(largest, p[j] *= spec.scale);
       }
       for (double &x : p)
@@ -113,12 +157,12 @@ protected:
       for (int64_t i = 0; i < latent; ++i) {
         double want = 0, mass = 0;
         for (int64_t j = 0; j < count; ++j) {
-          want += p[j] / sum * batch.value(b, j, i);
-          mass += p[j] / sum * std::abs(batch.value(b, j, i));
+          want += p[j] / sum * rows[b][j][i];
+          mass += p[j] / sum * std::abs(rows[b][j][i]);
         }
         // Two roundings to bf16: of the probabilities and of the result.
         ASSERT_NEAR(got[r * latent + i], want,
-                    0.004 * (mass + std::abs(want)) + 1e-5)
+                    0.004 * (mass + std::abs(want)) + (int8 ? 0.004 : 1e-5))
             << "token " << t << " head " << r % spec.heads << " column " << i
             << " seed " << seed;
       }
@@ -126,12 +170,22 @@ protected:
   }
 
   void check(const Case &c, int64_t maxContext, int64_t every = 1) {
-    SCOPED_TRACE(testing::Message()
-                 << c.heads << " heads, latent " << c.latent << ", rope "
-                 << c.rope << ", pages of " << c.pageSize);
+    SCOPED_TRACE(testing::Message() << c.heads << " heads, latent " << c.latent
+                                    << ", rope " << c.rope << ", pages of "
+                                    << c.pageSize << (c.int8 ? ", int8" : ""));
     RaggedBatch batch(c.sequences, c.latent + c.rope, c.pageSize, maxContext,
                       random);
     LatentAttentionSpec spec = specOf(c, batch, maxContext);
+    convert.reset();
+    if (c.int8) {
+      tileStride = spec.cache.rowStride();
+      CacheTilesSpec tiles{spec.sequences, spec.cache};
+      tiles.cache.format = CacheFormat::bf16;
+      convert =
+          std::make_unique<Kernel>(GetParam(), [&](auto module, auto &set) {
+            return emitCacheTiles(module, "tiles", set, tiles);
+          });
+    }
     std::vector<uint16_t> query =
         toBf16(random.floats(batch.tokens() * c.heads * batch.width, 2.0f));
     Kernel whole(GetParam(), [&](auto module, auto &set) {
@@ -181,6 +235,16 @@ TEST_P(LatentAttention, OddSizes) {
   check({3, 48, 8, 64, {{1, 1}, {70, 2}, {300, 1}}}, 512);
   check({1, 32, 8, 128, {{129, 3}, {5, 5}}}, 256);
   check({20, 72, 24, 16, {{17, 2}, {33, 1}}}, 64);
+}
+
+TEST_P(LatentAttention, Int8) {
+  check({16, 512, 64, 64, {{20, 1}, {140, 2}, {1, 1}, {600, 4}}, true}, 1024,
+        7);
+  check({4, 64, 16, 64, {{63, 63}, {64, 64}, {65, 65}, {130, 64}}, true}, 256,
+        3);
+  check({3, 48, 8, 128, {{1, 1}, {70, 2}, {300, 1}}, true}, 512);
+  check({20, 74, 24, 16, {{17, 2}, {33, 1}}, true}, 64);
+  check({16, 512, 64, 128, {{4096, 1}, {1000, 1}}, true}, 4096, 5);
 }
 
 TEST_P(LatentAttention, ManyHeadsAndLongContexts) {
