@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialect/CacheRow.h"
 #include "dialect/Verify.h"
 
 using namespace mlir;
@@ -55,14 +56,13 @@ LogicalResult CacheGatherOp::verify() {
 /// (C2) of the operations on a layer's plane.
 template <typename Op>
 static LogicalResult verifyPlane(Op op) {
-  LatentCacheType cache = op.getCache().getType();
+  CacheRow row(op.getCache().getType());
   auto rows = cast<RankedTensorType>(op.getRows().getType());
-  if (rows.getElementType() == cache.getElementType() &&
-      rows.getDimSize(1) == cache.getLatent() + cache.getRope())
+  if (rows.getElementType() == row.element && rows.getDimSize(1) == row.width())
     return success();
   return op.emitOpError("expects rows of ")
-         << cache.getLatent() + cache.getRope() << " elements of type "
-         << cache.getElementType() << ", but found " << rows;
+         << row.width() << " elements of type " << row.element << ", but found "
+         << rows;
 }
 
 LogicalResult CacheRowsOp::verify() {

@@ -98,7 +98,7 @@ def DSV2_CacheRowsOp : DSV2_Op<"cache_rows", [Pure]> {
     Constraints:
     - (C1) `layer` is less than the cache's number of layers.
     - (C2) A row is as wide as both parts of the cache together, with its
-      element type.
+      element type; of a cache of i8, it has the bytes of the parts and scales.
 
     Example:
 
@@ -108,7 +108,7 @@ def DSV2_CacheRowsOp : DSV2_Op<"cache_rows", [Pure]> {
     ```
   }];
   let arguments = (ins DSV2_LatentCacheType:$cache, DSV2_Layer:$layer);
-  let results = (outs TensorRankOf<[F32, BF16], [2]>:$rows);
+  let results = (outs TensorRankOf<[F32, BF16, I8], [2]>:$rows);
   let assemblyFormat = [{
     $cache `layer` $layer attr-dict `:` type($cache) `->` type($rows)
   }];
@@ -131,7 +131,7 @@ def DSV2_CacheUpdateOp : DSV2_Op<"cache_update", [Pure,
     ```
   }];
   let arguments = (ins DSV2_LatentCacheType:$cache, DSV2_Layer:$layer,
-                       TensorRankOf<[F32, BF16], [2]>:$rows);
+                       TensorRankOf<[F32, BF16, I8], [2]>:$rows);
   let results = (outs DSV2_LatentCacheType:$result);
   let assemblyFormat = [{
     $cache `layer` $layer `,` $rows attr-dict `:` type($rows) `,` type($cache)

@@ -58,8 +58,13 @@ LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
                         int64_t layers, int64_t page) {
   if (latent <= 0 || rope <= 0 || layers <= 0 || page <= 0)
     return emitError() << "expects positive widths, layers and page size";
-  if (!elementType.isF32() && !elementType.isBF16())
-    return emitError() << "expects elements of type f32 or bf16, but found "
+  bool isInt8 = elementType.isSignlessInteger(8);
+  if (!elementType.isF32() && !elementType.isBF16() && !isInt8)
+    return emitError() << "expects elements of type f32, bf16 or i8, but found "
                        << elementType;
+  // Values of two bytes and scales of four lie behind the quants.
+  if (isInt8 && (latent % 2 != 0 || rope % 2 != 0))
+    return emitError() << "expects even widths of a cache of i8, but found "
+                       << latent << " + " << rope;
   return success();
 }

@@ -32,6 +32,10 @@ def DSV2_LatentCacheType : DSV2_Type<"LatentCache", "latent_cache"> {
     updated in place. A row holds `latent` elements of the normalized latent and
     then `rope` elements of the rotated key; `page` rows are contiguous.
 
+    Elements are f32 or bf16. With i8, each 128 elements of the latent are
+    rounded to `max|x| / 127` times an integer, the key is bf16, and a row ends
+    with the f32 scales: 656 instead of 1152 bytes for 512 + 64.
+
     Example: `!dsv2.latent_cache<512 + 64xbf16, layers = 27, page = 64>`
   }];
   let parameters = (ins "int64_t":$latent, "int64_t":$rope,

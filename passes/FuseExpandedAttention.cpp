@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialect/CacheRow.h"
 #include "passes/LatentContext.h"
 #include "passes/Passes.h"
 
@@ -23,8 +24,8 @@ namespace {
 ///           head_project(gather.latent, uv))
 ///   -> expanded_attention(q, uk, uv, cache)
 struct FuseExpansion final : OpRewritePattern<AttentionOp> {
-  FuseExpansion(MLIRContext *context, Pass::Statistic &numFused)
-      : OpRewritePattern(context), numFused(numFused) {}
+  FuseExpansion(MLIRContext *context, bool int8, Pass::Statistic &numFused)
+      : OpRewritePattern(context), int8(int8), numFused(numFused) {}
 
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
@@ -32,14 +33,17 @@ struct FuseExpansion final : OpRewritePattern<AttentionOp> {
     if (failed(context))
       return failure();
     CacheGatherOp gather = context->gather;
-    rewriter.replaceOpWithNewOp<ExpandedAttentionOp>(
+    auto fused = rewriter.replaceOpWithNewOp<ExpandedAttentionOp>(
         op, op.getType(), op.getQNope(), op.getQRope(), context->keyWeight,
         context->valueWeight, gather.getCache(), gather.getLayerAttr(),
         op.getScaleAttr(), op.getBatch());
+    if (int8)
+      fused->setAttr(int8ExpansionAttrName, rewriter.getUnitAttr());
     ++numFused;
     return success();
   }
 
+  bool int8;
   Pass::Statistic &numFused;
 };
 
@@ -49,7 +53,7 @@ struct FuseExpandedAttentionPass final
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FuseExpansion>(&getContext(), numFused);
+    patterns.add<FuseExpansion>(&getContext(), int8, numFused);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

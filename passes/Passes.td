@@ -142,8 +142,15 @@ def FuseExpandedAttentionPass : Pass<"dsv2-fuse-expanded-attention"> {
     Leaves alone attention whose keys and values are not projected from one
     gathered latent.
 
-    Does not change rounding: the same sums, tile by tile.
+    Does not change rounding: the same sums, tile by tile. With `int8`, the
+    operation gets the attribute `dsv2.int8_expansion`: a target may then round
+    latents (in groups of 128) and the two weights (a scale for each row of a
+    head) to int8 for the expansion, as the fast kernels do.
   }];
+  let options = [
+    Option<"int8", "int8", "bool", "false",
+           "Let targets expand keys and values with products of int8">
+  ];
   let statistics = [
     Statistic<"numFused", "num-fused", "Number of attentions fused">
   ];

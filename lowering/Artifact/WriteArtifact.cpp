@@ -6,6 +6,7 @@
 
 #include "lowering/Artifact/WriteArtifact.h"
 
+#include "dialect/CacheRow.h"
 #include "lowering/Artifact/PlanTables.h"
 #include "lowering/Plan/Passes.h"
 #include "lowering/X86/Kernel.h"
@@ -34,8 +35,8 @@ modelTable(const ArtifactContents &contents) {
   table->layers = config.layers;
   table->parameters = parameterCount(config);
   table->activated_parameters = activatedParameterCount(config);
-  int64_t elementBytes = contents.cache.getElementType().isF32() ? 4 : 2;
-  table->kv_bytes_per_token = kvBytesPerToken(config, elementBytes);
+  table->kv_bytes_per_token =
+      CacheRow(contents.cache).bytes() * contents.cache.getLayers();
   table->max_position = config.maxPosition;
   if (config.bosId)
     table->bos = *config.bosId;
@@ -59,13 +60,15 @@ limitsTable(const plan::StepLimits &limits) {
 
 static std::unique_ptr<schema::CacheLayoutT> cacheTable(LatentCacheType cache) {
   auto table = std::make_unique<schema::CacheLayoutT>();
-  bool isF32 = cache.getElementType().isF32();
+  CacheRow row(cache);
   table->layers = cache.getLayers();
   table->latent = cache.getLatent();
   table->rope = cache.getRope();
-  table->element = isF32 ? schema::ElementType::f32 : schema::ElementType::bf16;
+  table->element = row.isInt8()          ? schema::ElementType::i8
+                   : row.element.isF32() ? schema::ElementType::f32
+                                         : schema::ElementType::bf16;
   table->page_size = cache.getPage();
-  table->row_bytes = (cache.getLatent() + cache.getRope()) * (isF32 ? 4 : 2);
+  table->row_bytes = row.bytes();
   return table;
 }
 

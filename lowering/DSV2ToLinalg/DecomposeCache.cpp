@@ -4,8 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialect/CacheRow.h"
 #include "lowering/DSV2ToLinalg/Decompose.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace mlir::dsv2 {
@@ -16,11 +18,9 @@ Value getBatchField(LinalgBuilder &b, Value batch, BatchField field) {
 }
 
 static Value getPlane(LinalgBuilder &b, Value cache, uint64_t layer) {
-  auto type = cast<LatentCacheType>(cache.getType());
-  auto rows = RankedTensorType::get(
-      {ShapedType::kDynamic, type.getLatent() + type.getRope()},
-      type.getElementType());
-  return CacheRowsOp::create(b, rows, cache, layer);
+  RankedTensorType type =
+      CacheRow(cast<LatentCacheType>(cache.getType())).planeType();
+  return CacheRowsOp::create(b, type, cache, layer);
 }
 
 /// `plane` with the columns from `column` of row rows[t] set to part[t].
@@ -41,10 +41,99 @@ static Value scatterPart(LinalgBuilder &b, Value plane, Value rows, Value part,
       })[0];
 }
 
+/// Byte `which` of a scalar.
+static Value byteOf(LinalgBuilder &b, Value scalar, Value which) {
+  int64_t width = scalar.getType().getIntOrFloatBitWidth();
+  Value bits = arith::BitcastOp::create(b, b.getIntegerType(width), scalar);
+  if (width < 32)
+    bits = arith::ExtUIOp::create(b, b.getI32Type(), bits);
+  Value shift = arith::MulIOp::create(b, b.toI32(which), b.i32(8));
+  Value shifted = arith::ShRUIOp::create(b, bits, shift);
+  return arith::TruncIOp::create(b, b.getI8Type(), shifted);
+}
+
+/// The `count` bytes of `plane` from `column` of a row, as a float.
+static Value floatOf(LinalgBuilder &b, Value plane, Value row, Value column,
+                     int64_t count) {
+  Type bitsType = b.getIntegerType(8 * count);
+  Value bits;
+  for (int64_t i = 0; i < count; ++i) {
+    Value at = arith::AddIOp::create(b, column, b.index(i));
+    Value byte =
+        arith::ExtUIOp::create(b, bitsType, b.extract(plane, {row, at}));
+    Value shift =
+        arith::ConstantOp::create(b, b.getIntegerAttr(bitsType, 8 * i));
+    byte = arith::ShLIOp::create(b, byte, shift);
+    bits = bits ? arith::OrIOp::create(b, bits, byte).getResult() : byte;
+  }
+  Type type = count == 4 ? Type(b.getF32Type()) : b.getBF16Type();
+  return b.widen(arith::BitcastOp::create(b, type, bits));
+}
+
+/// `plane` with the latent and the key of each token in int8 rows.
+static Value appendInt8(LinalgBuilder &b, const CacheRow &layout, Value plane,
+                        Value rows, Value latent, Value key) {
+  AffineExpr t, k;
+  bindDims(b.getContext(), t, k);
+  OpFoldResult tokens = b.size(latent, 0);
+  auto bytes = [&](int64_t width) {
+    return b.empty({tokens, b.constant(width)}, Type(b.getI8Type()));
+  };
+  for (int64_t g = 0; g < layout.groups(); ++g) {
+    int64_t first = g * CacheRow::group;
+    int64_t width = std::min(CacheRow::group, layout.latent - first);
+    Value part = b.columns(latent, first, width);
+    Value scales = b.generic({{t, k}, {t}}, part, b.filled({tokens}, b.f32(0)),
+                             [](LinalgBuilder &b, ValueRange s) -> Value {
+                               Value size = math::AbsFOp::create(b, s[0]);
+                               return arith::MaximumFOp::create(b, s[1], size);
+                             });
+    scales = b.elementwise(scales, b.getF32Type(),
+                           [](LinalgBuilder &b, ValueRange s) -> Value {
+                             return arith::DivFOp::create(b, s[0], b.f32(127));
+                           });
+    Value quants = b.generic(
+        {{t, k}, {t}, {t, k}}, {part, scales}, bytes(width),
+        [](LinalgBuilder &b, ValueRange s) -> Value {
+          // 0 / 0 would be NaN; any divisor gives the zeros wanted.
+          Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ,
+                                               s[1], b.f32(0));
+          Value divisor = arith::SelectOp::create(b, isZero, b.f32(1), s[1]);
+          Value scaled = arith::DivFOp::create(b, s[0], divisor);
+          scaled = arith::MinimumFOp::create(b, scaled, b.f32(127));
+          scaled = arith::MaximumFOp::create(b, scaled, b.f32(-127));
+          scaled = math::RoundEvenOp::create(b, scaled);
+          return arith::FPToSIOp::create(b, b.getI8Type(), scaled);
+        });
+    Value scaleBytes = b.generic({{t}, {t, k}}, scales, bytes(4),
+                                 [&](LinalgBuilder &b, ValueRange s) {
+                                   return byteOf(b, s[0], b.loop(k));
+                                 });
+    plane = scatterPart(b, plane, rows, quants, first);
+    plane =
+        scatterPart(b, plane, rows, scaleBytes, layout.scaleStart() + 4 * g);
+  }
+  Value keyBytes = b.generic(
+      {{t, k}}, ValueRange(), bytes(2 * layout.rope),
+      [&](LinalgBuilder &b, ValueRange) {
+        Value column = arith::DivUIOp::create(b, b.loop(k), b.index(2));
+        Value which = arith::RemUIOp::create(b, b.loop(k), b.index(2));
+        Value x = b.extract(key, {b.loop(t), column});
+        return byteOf(b, b.round(x, b.getBF16Type()), which);
+      });
+  return scatterPart(b, plane, rows, keyBytes, layout.keyStart());
+}
+
 Results decompose(LinalgBuilder &b, CacheAppendOp op) {
   auto type = cast<LatentCacheType>(op.getCache().getType());
+  CacheRow layout(type);
   Value plane = getPlane(b, op.getCache(), op.getLayer());
   Value rows = getBatchField(b, op.getBatch(), BatchField::CacheRows);
+  if (layout.isInt8()) {
+    plane = appendInt8(b, layout, plane, rows, op.getLatent(), op.getKey());
+    return {
+        CacheUpdateOp::create(b, type, op.getCache(), op.getLayer(), plane)};
+  }
   auto rounded = [&](Value part) {
     if (type.getElementType().isF32())
       return part;
@@ -76,18 +165,43 @@ Results decompose(LinalgBuilder &b, CacheGatherOp op) {
   auto type = cast<LatentCacheType>(op.getCache().getType());
   Value plane = getPlane(b, op.getCache(), op.getLayer());
   Value rows = getBatchField(b, op.getBatch(), BatchField::ContextRows);
-  auto gather = [&](int64_t column, int64_t width) {
+  using Element = llvm::function_ref<Value(LinalgBuilder &, Value, Value)>;
+  auto gather = [&](int64_t width, Element element) {
     Value init =
         b.empty({b.size(rows, 0), b.constant(width)}, Type(b.getF32Type()));
-    return b.generic(
-        {{s}, {s, k}}, rows, init, [&](LinalgBuilder &b, ValueRange scalars) {
-          Value row = b.toIndex(scalars[0]);
-          Value at = arith::AddIOp::create(b, b.loop(k), b.index(column));
-          return b.widen(b.extract(plane, {row, at}));
-        });
+    return b.generic({{s}, {s, k}}, rows, init,
+                     [&](LinalgBuilder &b, ValueRange scalars) {
+                       return element(b, b.toIndex(scalars[0]), b.loop(k));
+                     });
   };
-  return {gather(0, type.getLatent()),
-          gather(type.getLatent(), type.getRope())};
+  CacheRow layout(type);
+  if (!layout.isInt8()) {
+    auto part = [&](int64_t column) {
+      return [&plane, column](LinalgBuilder &b, Value row, Value i) {
+        Value at = arith::AddIOp::create(b, i, b.index(column));
+        return b.widen(b.extract(plane, {row, at}));
+      };
+    };
+    return {gather(type.getLatent(), part(0)),
+            gather(type.getRope(), part(type.getLatent()))};
+  }
+  auto at = [](LinalgBuilder &b, int64_t start, Value i, int64_t bytes) {
+    Value offset = arith::MulIOp::create(b, i, b.index(bytes));
+    return arith::AddIOp::create(b, b.index(start), offset).getResult();
+  };
+  Value latent =
+      gather(layout.latent, [&](LinalgBuilder &b, Value row, Value i) -> Value {
+        Value group = arith::DivUIOp::create(b, i, b.index(CacheRow::group));
+        Value scale =
+            floatOf(b, plane, row, at(b, layout.scaleStart(), group, 4), 4);
+        Value quant = arith::SIToFPOp::create(b, b.getF32Type(),
+                                              b.extract(plane, {row, i}));
+        return arith::MulFOp::create(b, quant, scale);
+      });
+  Value key = gather(layout.rope, [&](LinalgBuilder &b, Value row, Value i) {
+    return floatOf(b, plane, row, at(b, layout.keyStart(), i, 2), 2);
+  });
+  return {latent, key};
 }
 
 } // namespace mlir::dsv2

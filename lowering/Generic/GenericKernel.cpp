@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/Generic/GenericKernel.h"
+#include "dialect/CacheRow.h"
 #include "lowering/DSV2ToLinalg/Passes.h"
 #include "lowering/Generic/LowerToBuffers.h"
 #include "lowering/Generic/RowPartition.h"
@@ -270,9 +271,7 @@ LogicalResult Emitter::storeResults(Operation *clone) {
     unsigned index = result.getResultNumber();
     if (auto cache = dyn_cast<LatentCacheType>(result.getType())) {
       // Reading the plane back keeps the update alive.
-      auto rows = RankedTensorType::get(
-          {ShapedType::kDynamic, cache.getLatent() + cache.getRope()},
-          cache.getElementType());
+      RankedTensorType rows = CacheRow(cache).planeType();
       auto layer = clone->getAttrOfType<IntegerAttr>("layer");
       if (!layer)
         return source->emitError("expects one layer of the cache to change");
@@ -346,10 +345,10 @@ void Emitter::bindPlane() {
       continue;
     KernelArgument argument{Kind::cachePlane, operand.getOperandNumber()};
     argument.writes = llvm::is_contained(source->getResultTypes(), type);
-    plane = addBinding(
-        MemRefType::get({limits.cacheRows, type.getLatent() + type.getRope()},
-                        type.getElementType()),
-        argument);
+    plane =
+        addBinding(MemRefType::get({limits.cacheRows, CacheRow(type).width()},
+                                   type.getElementType()),
+                   argument);
     return;
   }
 }

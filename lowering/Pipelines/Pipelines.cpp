@@ -27,7 +27,10 @@ LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,
   pm.addPass(createSpecializePhasesPass());
   if (failed(addPass(pm, "dsv2-absorb-up-projections", options.absorb, errors)))
     return failure();
-  pm.addPass(createFuseExpandedAttentionPass());
+  // Where weights are integers, so are the products of the expansion.
+  FuseExpandedAttentionPassOptions expansion;
+  expansion.int8 = StringRef(options.quantize.getValue()).contains("format=");
+  pm.addPass(createFuseExpandedAttentionPass(expansion));
   if (!options.quantize.empty() &&
       failed(addPass(pm, "dsv2-quantize-weights", options.quantize, errors)))
     return failure();

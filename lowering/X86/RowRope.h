@@ -11,7 +11,7 @@
 #ifndef DSV2_LOWERING_X86_ROWROPE_H
 #define DSV2_LOWERING_X86_ROWROPE_H
 
-#include "lowering/X86/RowEmitter.h"
+#include "lowering/X86/CachePlane.h"
 
 namespace mlir::dsv2::x86 {
 
@@ -45,19 +45,16 @@ KernelInfo emitRope(ModuleOp module, StringRef name, const InstructionSet &set,
 /// Writes the cache row of each token: the normalized latent, then the rotated
 /// key. cache[cacheRows[t]] = [norm(kv[t][:latent]) * gamma,
 ///                             rotate(kv[t][latent:], positions[t])].
+/// In int8 the latent is rounded in groups (CachePlane.h).
 /// Bindings: kv f32, gamma f32 [latent], positions i32 [T], table f32,
-/// cacheRows i32 [T], cache (bf16 or f32 [cacheRows][cacheStride]).
+/// cacheRows i32 [T], cache.
 struct CacheAppendSpec {
   int64_t tokens;
-  int64_t latent;
-  int64_t rope; ///< even
+  CachePlane cache;
   int64_t positions;
   int64_t stride;     ///< elements between rows of kv
   int64_t offset = 0; ///< where the latent starts in a row of kv
   float epsilon;
-  int64_t cacheRows;       ///< rows of the plane
-  int64_t cacheStride = 0; ///< elements; 0 means latent + rope
-  bool bf16Cache = true;
 };
 KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
                            const InstructionSet &set,

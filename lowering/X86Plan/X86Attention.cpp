@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialect/CacheRow.h"
 #include "lowering/X86/AttentionExpanded.h"
 #include "lowering/X86/AttentionLatent.h"
 #include "lowering/X86/RowRope.h"
@@ -30,15 +31,31 @@ static CachePlane planeOf(LatentCacheType cache,
   plane.pageSize = cache.getPage();
   plane.pagesPerSequence = llvm::divideCeil(limits.maxContext, cache.getPage());
   plane.rows = limits.maxSequences * plane.pagesPerSequence * plane.pageSize;
+  Type element = cache.getElementType();
+  plane.format = element.isF32()    ? CacheFormat::f32
+                 : element.isBF16() ? CacheFormat::bf16
+                                    : CacheFormat::int8;
   return plane;
 }
 
-/// A name part that says everything about the cache and the scale.
-static std::string planeName(const CachePlane &plane, float scale) {
-  return (Twine(plane.latent) + "+" + Twine(plane.rope) + "_page" +
-          Twine(plane.pageSize) + "_scale" +
-          llvm::utohexstr(llvm::bit_cast<uint32_t>(scale)))
+/// Name parts that say everything about the cache, and about the scale.
+static std::string planeName(const CachePlane &plane) {
+  StringRef format = plane.format == CacheFormat::f32    ? "f32"
+                     : plane.format == CacheFormat::bf16 ? "bf16"
+                                                         : "int8";
+  return (Twine(plane.latent) + "+" + Twine(plane.rope) + "_" + format +
+          "_page" + Twine(plane.pageSize))
       .str();
+}
+static std::string planeName(const CachePlane &plane, float scale) {
+  return planeName(plane) + "_scale" +
+         llvm::utohexstr(llvm::bit_cast<uint32_t>(scale));
+}
+
+/// The buffer that another dispatch wrote.
+static BindingAttr readable(BindingAttr written) {
+  return BindingAttr::get(written.getContext(), Access::In, written.getKind(),
+                          written.getSymbol(), 0, 0);
 }
 
 FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
@@ -49,26 +66,21 @@ FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
     return false;
   CacheAppendSpec spec;
   spec.tokens = builder.limits().maxBatchTokens;
-  spec.latent = cache.getLatent();
-  spec.rope = cache.getRope();
+  spec.cache = planeOf(cache, builder.limits());
   spec.positions = builder.limits().maxContext;
   spec.stride = kv.rowStride();
   spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
-  spec.cacheRows = planeOf(cache, builder.limits()).rows;
-  spec.bf16Cache = cache.getElementType().isBF16();
-  std::string name =
-      ("latent_append_" + Twine(spec.bf16Cache ? "bf16" : "f32") + "_" +
-       Twine(spec.latent) + "+" + Twine(spec.rope) + "_stride" +
-       Twine(spec.stride) + "_eps" +
-       llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)))
-          .str();
+  std::string name = ("latent_append_" + planeName(spec.cache) + "_stride" +
+                      Twine(spec.stride) + "_eps" +
+                      llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)))
+                         .str();
   if (failed(use(op, builder, name,
                  [&](ModuleOp module, StringRef symbol) {
                    return emitCacheAppend(module, symbol, set, spec);
                  },
                  {kv.binding(Access::In), gamma.binding(Access::In),
                   builder.batch(BatchField::Positions),
-                  builder.ropeTable(op.getRope(), spec.rope),
+                  builder.ropeTable(op.getRope(), spec.cache.rope),
                   builder.batch(BatchField::CacheRows),
                   builder.cache(op.getLayer(), Access::Out)})))
     return failure();
@@ -110,7 +122,7 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
   TensorView output = builder.view(op.getResult());
   std::optional<RowFormat> format =
       rowFormat(cast<RankedTensorType>(op.getResult().getType()));
-  if (!cache.getElementType().isBF16() || !format ||
+  if (cache.getElementType().isF32() || !format ||
       query.symbol != builder.view(op.getQRope()).symbol)
     return false;
 
@@ -167,8 +179,7 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
           },
           bindings, range)))
     return failure();
-  auto read = BindingAttr::get(op.getContext(), Access::In, partials.getKind(),
-                               partials.getSymbol(), 0, 0);
+  BindingAttr read = readable(partials);
   if (failed(use(
           op, builder, "latent_combine" + suffix,
           [&](ModuleOp module, StringRef symbol) {
@@ -181,6 +192,23 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
   return true;
 }
 
+FailureOr<BindingAttr> X86Provider::cacheTiles(Operation *op,
+                                               const CacheTilesSpec &spec,
+                                               BindingAttr cache,
+                                               Builder &builder) {
+  CachePlane tiles = spec.tiles();
+  BindingAttr buffer =
+      builder.scratch("tiles", tiles.rows * tiles.rowStride() * 4, Access::Out);
+  if (failed(use(op, builder, "cache_tiles_" + planeName(spec.cache),
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitCacheTiles(module, symbol, set, spec);
+                 },
+                 {cache, builder.batch(BatchField::ContextLengths),
+                  builder.batch(BatchField::PageTable), buffer})))
+    return failure();
+  return readable(buffer);
+}
+
 FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
                                                Builder &builder) {
   LatentCacheType cache = op.getCache().getType();
@@ -189,7 +217,7 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
   TensorView output = builder.view(op.getResult());
   std::optional<WeightFormat> key = weightFormat(op.getWUk());
   std::optional<WeightFormat> value = weightFormat(op.getWUv());
-  if (!cache.getElementType().isBF16() || key != WeightFormat::bf16 ||
+  if (cache.getElementType().isF32() || key != WeightFormat::bf16 ||
       value != WeightFormat::bf16 || !rope.elementType.isBF16() ||
       !nope.elementType.isBF16() || !output.elementType.isF32())
     return false;
@@ -211,6 +239,16 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
   spec.queryNope = {spec.heads * nopeWidth, nopeWidth};
   spec.queryRope = {rope.strides[0], rope.strides[1]};
   spec.format = RowFormat::f32;
+  BindingAttr plane = builder.cache(op.getLayer(), Access::In);
+  if (spec.cache.format == CacheFormat::bf16 &&
+      op->hasAttr(int8ExpansionAttrName)) {
+    CacheTilesSpec tiles{spec.sequences, spec.cache};
+    spec.cache = tiles.tiles();
+    FailureOr<BindingAttr> converted = cacheTiles(op, tiles, plane, builder);
+    if (failed(converted))
+      return failure();
+    plane = *converted;
+  }
   std::string name =
       ("expanded_attention_" + Twine(spec.heads) + "x" + Twine(spec.nope) +
        "+" + Twine(spec.value) + "_" + planeName(spec.cache, spec.scale) +
@@ -220,8 +258,7 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
                  [&](ModuleOp module, StringRef symbol) {
                    return emitExpandedAttention(module, symbol, set, spec);
                  },
-                 {nope.binding(Access::In), rope.binding(Access::In),
-                  builder.cache(op.getLayer(), Access::In),
+                 {nope.binding(Access::In), rope.binding(Access::In), plane,
                   builder.view(op.getWUk()).binding(Access::In),
                   builder.view(op.getWUv()).binding(Access::In),
                   builder.batch(BatchField::QueryOffsets),

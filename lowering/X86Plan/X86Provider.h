@@ -12,6 +12,7 @@
 #define DSV2_LOWERING_X86PLAN_X86PROVIDER_H
 
 #include "lowering/Plan/DispatchBuilder.h"
+#include "lowering/X86/CachePlane.h"
 #include "lowering/X86/Formats.h"
 #include "lowering/X86/Kernel.h"
 
@@ -54,6 +55,11 @@ private:
   FailureOr<bool> latentAppend(LatentAppendOp op, Builder &builder);
   FailureOr<bool> latentAttention(LatentAttentionOp op, Builder &builder);
   FailureOr<bool> expandedAttention(ExpandedAttentionOp op, Builder &builder);
+  /// Converts a plane of bf16 to int8 for the operation after it.
+  FailureOr<plan::BindingAttr> cacheTiles(Operation *op,
+                                          const CacheTilesSpec &spec,
+                                          plan::BindingAttr cache,
+                                          Builder &builder);
   /// Where a query of latent attention is written: its part of a row that holds
   /// both, since the kernel reads rows of the cache's layout.
   plan::TensorView queryView(Value query, Builder &builder);

@@ -38,10 +38,10 @@ Result<ModelSource> mlir::dsv2::openModelSource(const std::string &name) {
 
 OwningOpRef<ModuleOp> mlir::dsv2::importModel(MLIRContext *context,
                                               const ModelSource &source,
-                                              bool f32Cache) {
+                                              CacheElement cache) {
   BuilderOptions options;
   options.source = source.name;
-  options.f32Cache = f32Cache;
+  options.cache = cache;
   if (source.checkpoint)
     options.storedType = [&](StringRef name) {
       const auto *tensor =

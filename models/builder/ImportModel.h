@@ -29,7 +29,8 @@ struct ModelSource {
 
 /// The model IR of an opened source.
 OwningOpRef<ModuleOp> importModel(MLIRContext *context,
-                                  const ModelSource &source, bool f32Cache);
+                                  const ModelSource &source,
+                                  CacheElement cache);
 
 } // namespace mlir::dsv2
 

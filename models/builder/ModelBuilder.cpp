@@ -313,10 +313,12 @@ OwningOpRef<ModuleOp> ModelBuilder::build() {
     (*module)->setAttr("dsv2.source", b.getStringAttr(options.source));
   b.setInsertionPointToEnd(module->getBody());
 
+  Type element = options.cache == CacheElement::f32    ? Type(f32)
+                 : options.cache == CacheElement::bf16 ? Type(b.getBF16Type())
+                                                       : Type(b.getI8Type());
   auto cacheType =
       LatentCacheType::get(context, config.kvLoraRank, config.qkRopeHeadDim,
-                           options.f32Cache ? f32 : b.getBF16Type(),
-                           config.layers, options.pageSize);
+                           element, config.layers, options.pageSize);
   auto tokensType = RankedTensorType::get({kDynamic}, b.getI32Type());
   auto function = func::FuncOp::create(
       b, "forward",

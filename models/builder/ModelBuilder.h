@@ -21,12 +21,14 @@
 
 namespace mlir::dsv2 {
 
+/// What the rows of the cache hold.
+enum class CacheElement { f32, bf16, int8 };
+
 struct BuilderOptions {
   /// Where the weights come from: a checkpoint directory or the name of a
   /// built-in config. Becomes the module attribute `dsv2.source`.
   std::string source;
-  /// Rows of the cache in f32 rather than bf16.
-  bool f32Cache = false;
+  CacheElement cache = CacheElement::bf16;
   /// Tokens a page of the cache.
   int64_t pageSize = 64;
   /// The stored type of a checkpoint tensor; the config's when empty. Takes

@@ -6,7 +6,7 @@
 
 #include "tools/dsv2-compile/CompileModel.h"
 
-#include "dialect/DSV2Dialect.h"
+#include "dialect/CacheRow.h"
 #include "lowering/Artifact/WriteArtifact.h"
 #include "lowering/Pipelines/Pipelines.h"
 #include "lowering/Plan/PlanDialect.h"
@@ -46,6 +46,13 @@ public:
 
 private:
   bool isReference() const { return options.target == "reference"; }
+  CacheElement cacheElement() const {
+    if (options.cache.empty())
+      return isReference() ? CacheElement::f32 : CacheElement::bf16;
+    return options.cache == "f32"    ? CacheElement::f32
+           : options.cache == "int8" ? CacheElement::int8
+                                     : CacheElement::bf16;
+  }
   LogicalResult error(const Twine &message) {
     reportError("dsv2-compile", message);
     return failure();
@@ -103,8 +110,15 @@ LogicalResult Compilation::checkOptions() {
       options.attention != "expanded")
     return error("invalid --attention '" + options.attention +
                  "'; expected auto, latent or expanded");
+  if (!llvm::is_contained({"", "f32", "bf16", "int8"}, options.cache))
+    return error("invalid --cache '" + options.cache +
+                 "'; expected bf16, int8 or f32");
   if (isReference())
     return success();
+  if (options.cache == "f32")
+    return error("--cache=f32 is for --target=reference; expected bf16 or int8 "
+                 "for '" +
+                 options.target + "'");
   std::string message;
   FailureOr<SmallVector<x86::InstructionSet>> parsed =
       x86::parseTarget(options.target, message);
@@ -126,6 +140,9 @@ LogicalResult Compilation::openSource() {
       return error("'" + name +
                    "' has no module attribute dsv2.source; expected the "
                    "checkpoint or config it was imported from");
+    if (!options.cache.empty())
+      return error("--cache is of no use for '" + name +
+                   "', whose cache has a type; give it to dsv2-import");
     name = attribute.getValue().str();
   }
   Result<ModelSource> opened = openModelSource(name);
@@ -133,7 +150,7 @@ LogicalResult Compilation::openSource() {
     return error(opened.status().message());
   source = *std::move(opened);
   if (!module)
-    module = importModel(&context, source, isReference());
+    module = importModel(&context, source, cacheElement());
   return success();
 }
 
@@ -346,8 +363,8 @@ void Compilation::summarize(const ArtifactSummary &summary) {
   uint64_t fileBytes = 0;
   (void)llvm::sys::fs::file_size(options.output, fileBytes);
   const plan::StepLimits &limits = contents.limits;
-  uint64_t kvBytes = kvBytesPerToken(
-      source.config, contents.cache.getElementType().isF32() ? 4 : 2);
+  uint64_t kvBytes =
+      CacheRow(contents.cache).bytes() * contents.cache.getLayers();
   std::string setNames;
   for (const CompiledKernels &kernels : contents.kernels)
     setNames += (setNames.empty() ? "" : ", ") + kernels.name;

@@ -29,6 +29,8 @@ struct CompileOptions {
   std::string quantize = "none";
   /// "auto", "latent" or "expanded": the form of attention in every phase.
   std::string attention = "auto";
+  /// "f32", "bf16" or "int8"; empty: bf16, f32 for the reference target.
+  std::string cache;
   std::string extraPasses;
   std::string dumpDirectory;
   Phase stopAfter = Phase::artifact;

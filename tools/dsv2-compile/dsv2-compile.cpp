@@ -46,6 +46,11 @@ static cl::opt<std::string>
 static cl::opt<std::string> attention(
     "attention", cl::init("auto"), cl::value_desc("form"), cl::cat(category),
     cl::desc("auto (the cheaper one in each phase), latent, or expanded"));
+static cl::opt<std::string>
+    cache("cache", cl::value_desc("format"),
+          cl::desc("bf16 (default), int8 (less memory, faster over long "
+                   "contexts), or f32 (default of reference)"),
+          cl::cat(category));
 static cl::opt<int64_t> maxContext(
     "max-context", cl::value_desc("tokens"), cl::cat(category),
     cl::desc("Tokens of one sequence (default: the model's, at most 32768)"));
@@ -122,6 +127,7 @@ int main(int argc, char **argv) {
   options.weights = weights;
   options.quantize = quantize;
   options.attention = attention;
+  options.cache = cache;
   options.extraPasses = extraPasses;
   options.dumpDirectory = dumpDirectory;
   options.stopAfter = compileTo;

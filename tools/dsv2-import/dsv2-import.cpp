@@ -22,6 +22,14 @@ static cl::opt<std::string> outputName("o", cl::desc("Output file"),
                                        cl::value_desc("file"), cl::init("-"),
                                        cl::cat(category));
 
+static cl::opt<mlir::dsv2::CacheElement>
+    cache("cache", cl::init(mlir::dsv2::CacheElement::bf16), cl::cat(category),
+          cl::desc("What rows of the cache hold:"),
+          cl::values(clEnumValN(mlir::dsv2::CacheElement::f32, "f32", "f32"),
+                     clEnumValN(mlir::dsv2::CacheElement::bf16, "bf16", "bf16"),
+                     clEnumValN(mlir::dsv2::CacheElement::int8, "int8",
+                                "int8 latents with scales, bf16 keys")));
+
 int main(int argc, char **argv) {
   mlir::dsv2::parseToolOptions(
       argc, argv, category, "Print the model IR of a checkpoint or config\n");
@@ -32,7 +40,7 @@ int main(int argc, char **argv) {
 
   MLIRContext context;
   OwningOpRef<ModuleOp> module =
-      mlir::dsv2::importModel(&context, *source, /*f32Cache=*/false);
+      mlir::dsv2::importModel(&context, *source, cache);
   std::string text;
   llvm::raw_string_ostream(text) << *module << "\n";
   auto status = mlir::dsv2::writeText(outputName, text);

@@ -311,13 +311,11 @@ TEST_P(RowKernels, CacheAppend) {
   for (auto [latent, rope] : {std::pair{512, 64}, {48, 8}, {35, 10}}) {
     CacheAppendSpec spec;
     spec.tokens = 3;
-    spec.latent = latent;
-    spec.rope = rope;
+    spec.cache = {latent, rope, 16};
     spec.positions = 20;
     spec.offset = 5;
     spec.stride = latent + rope + 5;
     spec.epsilon = 1e-6f;
-    spec.cacheRows = 16;
     Kernel kernel(GetParam(), [&](auto module, auto &set) {
       return emitCacheAppend(module, "append", set, spec);
     });
@@ -348,6 +346,71 @@ TEST_P(RowKernels, CacheAppend) {
     }
     for (uint16_t bits : cache)
       ASSERT_EQ(bits, 0x7fc0) << "only the rows of the step are written";
+  }
+}
+
+TEST_P(RowKernels, Int8CacheAppend) {
+  for (auto [latent, rope, page] :
+       {std::tuple{512, 64, 128}, {48, 8, 64}, {150, 10, 16}}) {
+    CacheAppendSpec spec;
+    spec.tokens = 3;
+    spec.cache = {latent, rope, 128};
+    spec.cache.pageSize = page;
+    spec.cache.format = CacheFormat::int8;
+    spec.positions = 20;
+    spec.stride = latent + rope;
+    spec.epsilon = 1e-6f;
+    Kernel kernel(GetParam(), [&](auto module, auto &set) {
+      return emitCacheAppend(module, "append", set, spec);
+    });
+    const CachePlane &plane = spec.cache;
+    std::vector<float> kv = random.floats(3 * spec.stride, 2.0f),
+                       gamma = random.floats(latent),
+                       table = ropeTable(20, rope);
+    std::vector<int32_t> positions = {3, 19, 0}, rows = {14, 126, 67};
+    std::vector<int32_t> cache(128 * plane.rowStride(), -1);
+    kernel({kv.data(), gamma.data(), positions.data(), table.data(),
+            rows.data(), cache.data()},
+           {3});
+    int64_t tokens = plane.blockTokens();
+    for (int64_t t = 0; t < 3; ++t) {
+      auto word = [&](int64_t row) -> int32_t & {
+        return cache[rows[t] / tokens * tokens * plane.rowStride() +
+                     row * tokens + rows[t] % tokens];
+      };
+      const float *in = kv.data() + t * spec.stride;
+      double squares = 0;
+      for (int64_t i = 0; i < latent; ++i)
+        squares += static_cast<double>(in[i]) * in[i];
+      for (int64_t group = 0; group < plane.groups(); ++group) {
+        int64_t first = group * latentGroup,
+                end = std::min<int64_t>(first + latentGroup, latent);
+        std::vector<double> want;
+        double largest = 0;
+        for (int64_t i = first; i < end; ++i) {
+          want.push_back(in[i] / std::sqrt(squares / latent + 1e-6) * gamma[i]);
+          largest = std::max(largest, std::abs(want.back()));
+        }
+        float scale;
+        std::memcpy(&scale, &word(plane.scaleRow() + group), 4);
+        ASSERT_NEAR(scale, largest / 127, 1e-5 * largest) << "seed " << seed;
+        for (int64_t i = first; i < end; ++i) {
+          int quant = (word(i / 4) >> i % 4 * 8 & 255) - 128;
+          ASSERT_NEAR(quant * scale, want[i - first], 0.51 * scale)
+              << "token " << t << " column " << i << " seed " << seed;
+        }
+      }
+      for (int64_t i = 0; i < rope; ++i) {
+        double want = rotated(in + latent, table, rope, positions[t], i);
+        int32_t bits = word(plane.pairRow() + i / 2) >> i % 2 * 16 & 0xffff;
+        ASSERT_NEAR(fromBf16(bits), want, 0.00392 * std::abs(want) + 1e-6)
+            << "token " << t << " key " << i << " seed " << seed;
+      }
+      for (int64_t row = 0; row < plane.rowStride(); ++row)
+        word(row) = -1;
+    }
+    for (int32_t bits : cache)
+      ASSERT_EQ(bits, -1) << "only the rows of the step are written";
   }
 }
 
