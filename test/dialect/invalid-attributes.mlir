@@ -7,8 +7,13 @@ func.func private @no_layers(!dsv2.latent_cache<32 + 8xbf16, layers = 0, page = 
 
 // -----
 
-// expected-error @below {{expects elements of type f32 or bf16, but found 'f16'}}
+// expected-error @below {{expects elements of type f32, bf16 or i8, but found 'f16'}}
 func.func private @f16_cache(!dsv2.latent_cache<32 + 8xf16, layers = 2, page = 64>)
+
+// -----
+
+// expected-error @below {{expects even widths of a cache of i8, but found 33 + 8}}
+func.func private @odd_i8_cache(!dsv2.latent_cache<33 + 8xi8, layers = 2, page = 64>)
 
 // -----
 

@@ -368,6 +368,14 @@ func.func @cache_rows_c1(%cache: !dsv2.latent_cache<32 + 8xbf16, layers = 2, pag
 
 // -----
 
+func.func @cache_rows_c2_i8(%cache: !dsv2.latent_cache<200 + 8xi8, layers = 2, page = 64>) {
+  // expected-error @below {{'dsv2.cache_rows' op expects rows of 224 elements of type 'i8', but found 'tensor<?x208xi8>'}}
+  %0 = dsv2.cache_rows %cache layer 1 : !dsv2.latent_cache<200 + 8xi8, layers = 2, page = 64> -> tensor<?x208xi8>
+  return
+}
+
+// -----
+
 func.func @cache_rows_c2(%cache: !dsv2.latent_cache<32 + 8xbf16, layers = 2, page = 64>) {
   // expected-error @below {{'dsv2.cache_rows' op expects rows of 40 elements of type 'bf16', but found 'tensor<?x40xf32>'}}
   %0 = dsv2.cache_rows %cache layer 1 : !dsv2.latent_cache<32 + 8xbf16, layers = 2, page = 64> -> tensor<?x40xf32>

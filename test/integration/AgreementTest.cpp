@@ -30,7 +30,9 @@ protected:
   double tolerance() const {
     if (GetParam().find("reference") != std::string::npos)
       return 1e-5;
-    return GetParam().find("quantize") != std::string::npos ? 8e-2 : 2e-2;
+    bool int8 = GetParam().find("quantize") != std::string::npos ||
+                GetParam().find("cache") != std::string::npos;
+    return int8 ? 8e-2 : 2e-2;
   }
 
   /// The largest relative error of a token's logits.
@@ -130,17 +132,38 @@ TEST(FormsTest, LatentAndExpandedAgree) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, AgreementTest,
-                         testing::Values("--target=reference",
-                                         "--target=native",
-                                         "--target=x86-64-v3",
-                                         "--quantize=int8", "--quantize=int4"),
-                         [](const auto &info) {
-                           std::string name = info.param.substr(2);
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !std::isalnum(c); }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Targets, AgreementTest,
+    testing::Values("--target=reference", "--target=native",
+                    "--target=x86-64-v3", "--quantize=int8", "--quantize=int4",
+                    "--cache=int8", "--target=reference --cache=int8"),
+    [](const auto &info) {
+      std::string name = info.param.substr(2);
+      std::replace_if(
+          name.begin(), name.end(), [](char c) { return !std::isalnum(c); },
+          '_');
+      return name;
+    });
+
+/// Caches of int8 lie differently in memory, but stand for the same numbers.
+TEST(Int8Cache, IsThatOfTheReference) {
+  std::vector<int32_t> tokens = readIds(fixture + "/tokens.npy").data;
+  Runner reference(compiled(fixture, "--target=reference --cache=int8"));
+  Runner fast(compiled(fixture, "--cache=int8"));
+  EXPECT_EQ(fast.modelInfo().kv_bytes_per_token,
+            reference.modelInfo().kv_bytes_per_token);
+  for (int64_t chunk : {512, 1}) {
+    std::vector<float> a = reference.evaluate(tokens, chunk);
+    std::vector<float> b = fast.evaluate(tokens, chunk);
+    std::vector<double> errors;
+    int64_t vocab = reference.vocab();
+    for (size_t t = 0; t * vocab < a.size(); ++t)
+      errors.push_back(
+          relativeError(b.data() + t * vocab, a.data() + t * vocab, vocab));
+    std::nth_element(errors.begin(), errors.begin() + errors.size() / 2,
+                     errors.end());
+    EXPECT_LE(errors[errors.size() / 2], 4e-2) << "chunk " << chunk;
+  }
+}
 
 } // namespace

@@ -149,9 +149,11 @@ TEST_P(DemoTest, AnswersHeldOutQuestions) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, DemoTest,
                          testing::Values("--target=native", "--quantize=int8",
-                                         "--target=reference"),
+                                         "--cache=int8", "--target=reference"),
                          [](const auto &info) {
-                           return info.param.substr(info.param.find('=') + 1);
+                           std::string name = info.param.substr(2);
+                           name[name.find('=')] = '_';
+                           return name;
                          });
 
 // How many survive four bits is a figure, not a requirement.

@@ -1,4 +1,8 @@
 // RUN: dsv2-opt %s --dsv2-fuse-expanded-attention --split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-fuse-expanded-attention=int8 --split-input-file | FileCheck %s --check-prefix=INT8
+
+// INT8-LABEL: func.func @fuse
+// INT8:         dsv2.expanded_attention{{.*}} {dsv2.int8_expansion} :
 
 // CHECK-LABEL: func.func @fuse
 // CHECK-SAME:    %[[QN:.*]]: tensor<?x4x16xf32>, %[[QR:.*]]: tensor<?x4x8xf32>

@@ -22,6 +22,35 @@ func.func @cache_append(%cache: !cache, %c: tensor<?x8xf32>, %k: tensor<?x4xf32>
   return %next : !cache
 }
 
+// Quants of groups, their scales and the key are bytes of one row.
+
+!int8_cache = !dsv2.latent_cache<130 + 4xi8, layers = 3, page = 64>
+
+// CHECK-LABEL: func @int8_cache_append
+func.func @int8_cache_append(%cache: !int8_cache, %c: tensor<?x130xf32>, %k: tensor<?x4xf32>, %batch: !dsv2.batch) -> !int8_cache {
+  // CHECK: dsv2.cache_rows {{.*}} -> tensor<?x148xi8>
+  // CHECK: math.roundeven
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 0] [1, 128]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 140] [1, 4]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 128] [1, 2]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 144] [1, 4]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 132] [1, 8]
+  %next = dsv2.cache_append %cache layer 1 (%c, %k) at %batch : tensor<?x130xf32>, tensor<?x4xf32>, !int8_cache
+  return %next : !int8_cache
+}
+
+// CHECK-LABEL: func @int8_cache_gather
+func.func @int8_cache_gather(%cache: !int8_cache, %batch: !dsv2.batch) -> (tensor<?x130xf32>, tensor<?x4xf32>) {
+  // CHECK: linalg.generic
+  // CHECK:   arith.bitcast {{.*}} : i32 to f32
+  // CHECK:   arith.sitofp
+  // CHECK:   arith.mulf
+  // CHECK: linalg.generic
+  // CHECK:   arith.bitcast {{.*}} : i16 to bf16
+  %c, %r = dsv2.cache_gather %cache layer 1 of %batch : !int8_cache -> tensor<?x130xf32>, tensor<?x4xf32>
+  return %c, %r : tensor<?x130xf32>, tensor<?x4xf32>
+}
+
 // The norm sees the latent part alone, the rotation the key alone.
 
 // CHECK-LABEL: func @latent_append

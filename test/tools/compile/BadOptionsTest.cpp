@@ -45,6 +45,8 @@ TEST_F(BadOptionsTest, Values) {
   refuse("--quantize=", "invalid --quantize ''");
   refuse("--quantize=format=int3", "'int3'");
   refuse("--quantize='format=int4 tail=int8'", "tail");
+  refuse("--cache=fp8", "invalid --cache 'fp8'; expected bf16, int8 or f32");
+  refuse("--cache=f32", "--cache=f32 is for --target=reference");
   refuse("--compile-to=moon", "moon");
   refuse("--compile-threads=x", "'x'");
   expectCompileError("deepseek-v2-lite", "add --weights=random:SEED");
