@@ -10,6 +10,7 @@
 #include "tools/dsv2-bench/RooflineLoops.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <vector>
@@ -24,6 +25,7 @@ static constexpr double burstSeconds = 0.001;
 static constexpr double readSeconds = 0.02, dotSeconds = 0.006;
 /// What a thread reads in one burst of a working set that is larger.
 static constexpr uint64_t largestBurst = uint64_t(16) << 20;
+static constexpr uint64_t largestChunk = uint64_t(1) << 20;
 
 /// More than the caches of any CPU, as long as the machine has it.
 static constexpr uint64_t largestWorkingSet = uint64_t(512) << 20;
@@ -93,26 +95,30 @@ static double median(std::vector<double> &values) {
 
 double Roofline::measureRead(uint64_t workingSet) {
   auto threads = static_cast<uint64_t>(pool->size());
-  uint64_t share = buffer.size() / threads;
-  uint64_t slice = (workingSet / threads + readStep - 1) / readStep * readStep;
-  slice = std::clamp(slice, readStep, share);
-  uint64_t window = std::min(slice, largestBurst), offset = 0, passes = 1;
+  uint64_t unit = readStep * threads;
+  uint64_t whole = std::clamp((workingSet + unit - 1) / unit * unit, unit,
+                              buffer.size() / unit * unit);
+  uint64_t window = std::min(whole, largestBurst * threads);
+  // Threads are not equally fast, so they share out what is large.
+  uint64_t chunk = window < whole ? largestChunk : window / threads;
+  uint64_t chunks = window / chunk, offset = 0, passes = 1;
   std::vector<double> rates;
   for (double spent = 0; spent < readSeconds || rates.empty();) {
     const std::byte *data = buffer.data() + offset;
+    std::atomic<uint64_t> next = 0;
     Clock::time_point start = Clock::now();
-    pool->run([&](int thread) {
-      for (uint64_t pass = 0; pass < passes; ++pass)
-        readLoop(data + static_cast<uint64_t>(thread) * share, window);
+    pool->run([&](int) {
+      for (uint64_t claimed; (claimed = next.fetch_add(1)) < passes * chunks;)
+        readLoop(data + claimed % chunks * chunk, chunk);
     });
     double taken = seconds(Clock::now() - start);
     spent += taken;
     // Only what is read as a whole may be read twice in a row.
-    if (taken < burstSeconds && window == slice)
+    if (taken < burstSeconds && window == whole)
       passes *= 2;
     else
-      rates.push_back(static_cast<double>(passes * window * threads) / taken);
-    offset = offset + 2 * window <= slice ? offset + window : 0;
+      rates.push_back(static_cast<double>(passes * window) / taken);
+    offset = offset + 2 * window <= whole ? offset + window : 0;
   }
   return median(rates);
 }
