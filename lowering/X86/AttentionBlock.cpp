@@ -117,7 +117,6 @@ private:
   void softmax(const HeadState &state, Value base, Value valid) override;
   void values(const HeadState &state, Value base, Value valid) override;
   void scoreTile(Value base, Value next, Value token, Value head);
-  Value sumAcross(SmallVector<Value> accumulators);
 
   int64_t width;      ///< latent + rope
   int64_t queryWidth; ///< padded for whole vectors
@@ -205,33 +204,15 @@ void Bf16Blocks::scoreTile(Value base, Value next, Value token, Value head) {
   if (whole != width)
     accumulate(k.index(whole), width - whole, sums);
 
-  Value scaled = k.fmul(sumAcross(sums), k.splat(spec.scale * log2e));
+  Value scaled = k.fmul(
+      k.reduceAcross(sums, [&](Value a, Value b) { return k.fadd(a, b); }),
+      k.splat(spec.scale * log2e));
   for (int64_t h = 0; h < tileHeads; ++h) {
     Value slice = vector::ExtractStridedSliceOp::create(
         k, scaled, ArrayRef<int64_t>{h * tileTokens},
         ArrayRef<int64_t>{tileTokens}, ArrayRef<int64_t>{1});
     k.storeVector(slice, score, k.add(k.mul(k.at(head, h), block), token));
   }
-}
-
-Value Bf16Blocks::sumAcross(SmallVector<Value> sums) {
-  // Each level adds the halves of the segments of two vectors and joins the
-  // results; lane i of the last vector is the sum of accumulator i.
-  for (int64_t half = k.lanes() / 2; half > 0; half /= 2) {
-    SmallVector<int64_t> low, high;
-    for (int64_t segment = 0; segment < k.lanes(); segment += 2 * half)
-      for (int64_t which = 0; which < 2; ++which)
-        for (int64_t i = 0; i < half; ++i) {
-          low.push_back(which * k.lanes() + segment + i);
-          high.push_back(which * k.lanes() + segment + half + i);
-        }
-    int64_t count = sums.size() / 2;
-    for (int64_t i = 0; i < count; ++i)
-      sums[i] = k.fadd(k.shuffle(sums[i], sums[i + count], low),
-                       k.shuffle(sums[i], sums[i + count], high));
-    sums.truncate(count);
-  }
-  return sums[0];
 }
 
 void Bf16Blocks::softmax(const HeadState &state, Value /*base*/, Value valid) {

@@ -54,7 +54,7 @@ ExpandedTile::ExpandedTile(RowEmitter &k, const ExpandedAttentionSpec &spec,
   Type i32 = k.getI32Type();
   int64_t width = (plane.latent + plane.rope) / 2;
   int64_t nope = paddedDepth(spec.nope);
-  keys = k.scratch({nope / 2 * tokens}, i32);
+  keys = k.scratch({nope / (isInt8() ? 4 : 2) * tokens}, i32);
   values = k.scratch({tokens / 2 * valuePadded}, i32);
   if (isInt8()) {
     allocateInt8();

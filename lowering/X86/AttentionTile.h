@@ -5,7 +5,8 @@
 // Turns the cached rows of one page-aligned block of tokens into the keys and
 // values of one head, in the layouts that the dot products of attention want:
 //
-//   keys    [nope / 2][token] pairs of consecutive columns
+//   keys    [nope / 2][token] pairs of consecutive columns; or, with an int8
+//           cache, [nope / 4][token] quads of u8 around 128, and their scales
 //   rotated [rope / 2][token] the same, of the cached rotated keys
 //   values  [token / 2][value] pairs of consecutive tokens
 //
@@ -65,11 +66,14 @@ public:
   const int64_t tokens;      ///< of a tile
   const int64_t valuePadded; ///< columns of `values`
   Value keys, values;
+  Value scales; ///< [token]: of keys, when int8
   /// Where the rotated keys of the tile lie.
   Value rotated, rotatedStart;
 
-private:
+  static constexpr int64_t zeroPoint = 128;
   bool isInt8() const { return plane.format == CacheFormat::int8; }
+
+private:
   void transpose(Value base, Value valid);
   void expandKeys();
   void expandValues();
@@ -79,6 +83,7 @@ private:
   void quantizeValueWeights(Value start);
   void loadScales(Value valid);
   void expandKeysInt8();
+  void quantizeKeys();
   void expandValuesInt8();
   /// Sums over a group of quads that `init` starts at, scaled by `scale` and
   /// added up over groups.
@@ -107,6 +112,7 @@ private:
   Value valueScales;  ///< [valuePadded]
   Value valueOffsets; ///< i32 [groups][valuePadded]
   Value tokenScales;  ///< [groups][tokens]
+  Value keyPairs;     ///< [nope / 2][tokens]: keys before they are rounded
 };
 
 } // namespace mlir::dsv2::x86

@@ -12,7 +12,6 @@
 namespace mlir::dsv2::x86 {
 namespace {
 
-constexpr int64_t zeroPoint = 128;
 constexpr int64_t groupQuads = latentGroup / 4;
 
 /// A register tile: more would spill the sums of groups.
@@ -55,6 +54,8 @@ void ExpandedTile::allocateInt8() {
   valueScales = k.scratch({valuePadded}, f32);
   valueOffsets = k.scratch({groups * valuePadded}, i32);
   tokenScales = k.scratch({groups * tokens}, f32);
+  keyPairs = k.scratch({nope / 2 * tokens}, i32);
+  scales = k.scratch({tokens}, f32);
   rotated = cache;
 }
 
@@ -215,6 +216,8 @@ SmallVector<Value> ExpandedTile::sumGroups(
 void ExpandedTile::expandKeysInt8() {
   int64_t lanes = k.lanes();
   int64_t vectors = std::min(tokens / lanes, tileVectors);
+  k.loop(k.index(0), k.index(tokens), lanes,
+         [&](Value token) { k.storeVector(k.splat(0.0f), scales, token); });
   k.loop(
       k.index(0), k.index(roundUp(spec.nope, tileRows)), tileRows,
       [&](Value row) {
@@ -248,15 +251,50 @@ void ExpandedTile::expandKeysInt8() {
             for (int64_t j = 0; j < vectors; ++j)
               sums[i * vectors + j] = k.fmul(sums[i * vectors + j], scale);
           }
+          for (int64_t j = 0; j < vectors; ++j) {
+            Value at = k.at(token, j * lanes);
+            Value largest = k.loadF32(scales, at);
+            for (int64_t i = 0; i < tileRows; ++i)
+              largest = k.fmax(largest, k.fabs(sums[i * vectors + j]));
+            k.storeVector(largest, scales, at);
+          }
           for (int64_t i = 0; i < tileRows; i += 2)
             for (int64_t j = 0; j < vectors; ++j) {
               Value pairs = k.pairBf16(sums[i * vectors + j],
                                        sums[(i + 1) * vectors + j]);
               Value to = k.mul(k.at(k.div(row, 2), i / 2), tokens);
-              k.storeVector(pairs, keys, k.at(k.add(to, token), j * lanes));
+              k.storeVector(pairs, keyPairs, k.at(k.add(to, token), j * lanes));
             }
         });
       });
+  quantizeKeys();
+}
+
+void ExpandedTile::quantizeKeys() {
+  // Adding it leaves the nearest integer and the zero point in the low byte.
+  constexpr float magic = 12582912.0f + zeroPoint;
+  int64_t lanes = k.lanes(), quads = (spec.nope + 3) / 4;
+  k.loop(k.index(0), k.index(tokens), lanes, [&](Value token) {
+    auto [scale, inverse] = scaleOf(k, k.loadF32(scales, token));
+    k.storeVector(scale, scales, token);
+    k.loop(k.index(0), k.index(quads), 1, [&, inverse = inverse](Value quad) {
+      Value word;
+      for (int64_t i = 0; i < 2; ++i) {
+        Value at = k.mul(k.at(k.mul(quad, 2), i), tokens);
+        auto [even, odd] =
+            widenPairs(k, k.loadVector(keyPairs, k.add(at, token), lanes));
+        Value parts[] = {even, odd};
+        for (int64_t j = 0; j < 2; ++j) {
+          Value bits = k.bitcast(k.fma(parts[j], inverse, k.splat(magic)),
+                                 k.getI32Type());
+          Value byte = arith::AndIOp::create(k, bits, k.splatInt(255));
+          byte = arith::ShLIOp::create(k, byte, k.splatInt(16 * i + 8 * j));
+          word = word ? arith::OrIOp::create(k, word, byte).getResult() : byte;
+        }
+      }
+      k.storeVector(word, keys, k.add(k.mul(quad, tokens), token));
+    });
+  });
 }
 
 void ExpandedTile::expandValuesInt8() {

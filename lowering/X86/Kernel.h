@@ -69,7 +69,7 @@ public:
   Value workgroup();
 
   /// Memory private to the workgroup, aligned to 64 bytes. Kernels keep within
-  /// 512 KiB in all, which the threads' stacks allow for.
+  /// 640 KiB in all, which the threads' stacks allow for.
   Value scratch(ArrayRef<int64_t> shape, Type element);
 
   /// Ends the body.

@@ -136,24 +136,43 @@ Value RowEmitter::roundEven(Value x) {
   return math::RoundEvenOp::create(*this, x);
 }
 
+Value RowEmitter::reduceAcross(
+    SmallVector<Value> vectors,
+    llvm::function_ref<Value(Value, Value)> combine) {
+  // Each level combines the halves of the segments of two vectors and joins the
+  // results.
+  for (int64_t half = lanes() / 2; half > 0; half /= 2) {
+    SmallVector<int64_t> low, high;
+    for (int64_t segment = 0; segment < lanes(); segment += 2 * half)
+      for (int64_t which = 0; which < 2; ++which)
+        for (int64_t i = 0; i < half; ++i) {
+          low.push_back(which * lanes() + segment + i);
+          high.push_back(which * lanes() + segment + half + i);
+        }
+    int64_t count = vectors.size() / 2;
+    for (int64_t i = 0; i < count; ++i) {
+      Value a = vectors[i], b = vectors[i + count];
+      vectors[i] = combine(shuffle(a, b, low), shuffle(a, b, high));
+    }
+    vectors.truncate(count);
+  }
+  return vectors[0];
+}
+
 Value RowEmitter::exp2Softmax(Value x) {
-  // Taylor terms of 2^f = e^(f ln 2) for |f| <= 1/2.
-  constexpr float terms[] = {1.0f,
-                             6.931471825e-1f,
-                             2.402264923e-1f,
-                             5.550410599e-2f,
-                             9.618128650e-3f,
-                             1.333355834e-3f};
-  x = fmax(x, splat(-126.0f));
-  Value whole = roundEven(x);
-  Value fraction = fsub(x, whole);
-  Value poly = splat(terms[5]);
-  for (int i = 4; i >= 0; --i)
+  // Interpolates (2^f - 1) / f at Chebyshev nodes of [-1/2, 1/2].
+  constexpr float terms[] = {1.0f, 6.931367339e-1f, 2.402253010e-1f,
+                             5.583828295e-2f, 9.656710289e-3f};
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low mantissa bits.
+  Value magic = splat(12582912.0f);
+  Value shifted = fadd(fmax(x, splat(-126.0f)), magic);
+  Value fraction = fsub(fmax(x, splat(-126.0f)), fsub(shifted, magic));
+  Value poly = splat(terms[4]);
+  for (int i = 3; i >= 0; --i)
     poly = fma(poly, fraction, splat(terms[i]));
-  Value exponent = arith::FPToSIOp::create(*this, i32Vector(), whole);
-  exponent = arith::AddIOp::create(*this, exponent, splatInt(127));
-  exponent = arith::ShLIOp::create(*this, exponent, splatInt(23));
-  return fmul(poly, bitcast(exponent, getF32Type()));
+  Value exponent = arith::ShLIOp::create(*this, bitcast(shifted, getI32Type()),
+                                         splatInt(23));
+  return bitcast(addLanes(bitcast(poly, getI32Type()), exponent), getF32Type());
 }
 
 Value RowEmitter::pairBf16(Value low, Value high) {

@@ -51,9 +51,13 @@ public:
   Value laneIds();
   Value broadcastInt(Value i32);
   Value addLanes(Value a, Value b); ///< of i32
+  /// Combines the lanes of each of as many vectors as they have lanes; lane i
+  /// of the result is that of vector i.
+  Value reduceAcross(SmallVector<Value> vectors,
+                     llvm::function_ref<Value(Value, Value)> combine);
   Value sqrt(Value x);
   Value roundEven(Value x);
-  /// For softmax: 2^x within 4e-6 for x <= 0; x below -126 counts as -126.
+  /// For softmax: 2^x within 8e-6 for x <= 0; x below -126 counts as -126.
   Value exp2Softmax(Value x);
   /// bf16(low) in the low and bf16(high) in the high half of i32 lanes.
   Value pairBf16(Value low, Value high);

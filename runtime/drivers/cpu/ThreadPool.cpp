@@ -26,7 +26,7 @@ static constexpr uint32_t patienceSharing = 32;
 
 static constexpr auto spinBetweenRuns = std::chrono::microseconds(500);
 
-/// Kernels keep up to 512 KiB of scratch on the stack.
+/// Kernels keep up to 640 KiB of scratch on the stack.
 static constexpr size_t stackBytes = size_t(8) << 20;
 
 static void futex(std::atomic<uint32_t> &word, int operation, uint32_t value) {
