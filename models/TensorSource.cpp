@@ -22,3 +22,9 @@ Status TensorSource::checkRows(std::string_view name, const TensorInfo &info,
                     std::to_string(rows) + " from row " +
                     std::to_string(firstRow));
 }
+
+Status TensorSource::readGroups(std::string_view name, int64_t, int64_t,
+                                int8_t *, uint16_t *) const {
+  return Status(StatusCode::invalidArgument,
+                "tensor '" + std::string(name) + "' is not stored in groups");
+}

@@ -16,10 +16,24 @@
 
 namespace dsv2 {
 
+/// Integers in groups of 32 along a row that share an f16 scale.
+enum class GroupFormat {
+  none,
+  int8, ///< from -128 to 127
+  int4, ///< from -8 to 7
+};
+
+/// Elements that share a scale.
+inline constexpr int64_t groupElements = 32;
+
 /// The stored type and the shape of a tensor.
 struct TensorInfo {
   DataType dtype = DataType::f32;
   std::vector<int64_t> shape;
+  /// The format that this matrix is best used in; `none`: that of `dtype`.
+  GroupFormat groups = GroupFormat::none;
+  /// Whether it is stored in that format, and readGroups() reads it.
+  bool hasGroups = false;
 
   /// All leading dimensions flattened; a vector is one row.
   int64_t rows() const {
@@ -44,6 +58,12 @@ public:
   /// unspecified values.
   virtual Status readRows(std::string_view name, int64_t firstRow, int64_t rows,
                           float *out) const = 0;
+
+  /// Writes the quants of rows [firstRow, firstRow + rows) of a tensor that has
+  /// groups, densely, and a scale for each group of a row.
+  virtual Status readGroups(std::string_view name, int64_t firstRow,
+                            int64_t rows, int8_t *quants,
+                            uint16_t *scales) const;
 
 protected:
   /// The error of a range outside of the tensor, or success.

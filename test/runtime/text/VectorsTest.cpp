@@ -7,10 +7,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "models/tokenizer/GgufTokenizer.h"
 #include "models/tokenizer/TokenizerReader.h"
 #include "runtime/text/StreamingDecoder.h"
 #include "runtime/text/Tokenizer.h"
-#include "test/runtime/text/GgufVocabulary.h"
 
 #include <gtest/gtest.h>
 
@@ -84,18 +84,19 @@ TEST_F(VectorsTest, DeepSeekLlm) {
   check(*tokenizer, "ggml-vocab-deepseek-llm.gguf");
 }
 
-TEST_F(VectorsTest, DeepSeekCoder) {
-  auto metadata = test::readGgufMetadata(
-      (dataDirectory / "ggml-vocab-deepseek-coder.gguf").string());
-  ASSERT_TRUE(metadata.has_value());
-  std::string json = test::coderTokenizerJson(*metadata);
-  TokenizerFiles files;
-  files.tokenizer = json;
-  auto model = parseTokenizer(files);
-  ASSERT_TRUE(model.ok()) << model.status().message();
-  auto tokenizer = Tokenizer::create(*std::move(model));
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
-  check(*tokenizer, "ggml-vocab-deepseek-coder.gguf");
+// The splits of a GGUF file have only a name, so both are tried.
+TEST_F(VectorsTest, Gguf) {
+  for (const char *name :
+       {"ggml-vocab-deepseek-llm.gguf", "ggml-vocab-deepseek-coder.gguf"}) {
+    auto file = GgufFile::open((dataDirectory / name).string());
+    ASSERT_TRUE(file.ok()) << file.status().message();
+    auto model = readGgufTokenizer(file->contents(), name);
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    ASSERT_TRUE(model->has_value());
+    auto tokenizer = Tokenizer::create(**std::move(model));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+    check(*tokenizer, name);
+  }
 }
 
 // No text without a place to split may take more than seconds.
