@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialect/CacheRow.h"
 #include "passes/AttentionCost.h"
 #include "passes/LatentContext.h"
 #include "passes/Passes.h"
@@ -52,9 +53,9 @@ int64_t maxQueryTokens(Operation *op, int64_t unbounded) {
 ///   -> head_project(latent_attention(head_project(qn, transpose(uk)), qr), uv)
 struct AbsorbProjections final : OpRewritePattern<AttentionOp> {
   AbsorbProjections(MLIRContext *context, AttentionForm form, int64_t past,
-                    Pass::Statistic &numAbsorbed)
+                    bool int8Expansion, Pass::Statistic &numAbsorbed)
       : OpRewritePattern(context), form(form), past(past),
-        numAbsorbed(numAbsorbed) {}
+        int8Expansion(int8Expansion), numAbsorbed(numAbsorbed) {}
 
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
@@ -104,8 +105,11 @@ private:
     work.queries = queries;
     work.past = past;
 
+    CacheGatherOp gather = context.gather;
+    auto rates = AttentionRates::measured(
+        CacheRow(gather.getCache().getType()).isInt8(), int8Expansion);
     bool isLatent = form == AttentionForm::Auto
-                        ? work.latentCost() < work.expandedCost()
+                        ? work.latentTime(rates) < work.expandedTime(rates)
                         : form == AttentionForm::Latent;
     emitRemark(op.getLoc()) << llvm::formatv(
         "{0} form{1}: {2} query tokens after {3} cost {4:f1} MFLOP latent, "
@@ -113,12 +117,13 @@ private:
         isLatent ? "latent" : "expanded",
         form == AttentionForm::Auto ? "" : " (forced)", queries, past,
         work.latentCost() / 1e6, work.expandedCost() / 1e6,
-        work.breakEvenQueries());
+        work.breakEvenQueries(rates));
     return isLatent;
   }
 
   AttentionForm form;
   int64_t past;
+  bool int8Expansion;
   Pass::Statistic &numAbsorbed;
 };
 
@@ -133,7 +138,8 @@ struct AbsorbUpProjectionsPass final
       return signalPassFailure();
     }
     RewritePatternSet patterns(&getContext());
-    patterns.add<AbsorbProjections>(&getContext(), form, context, numAbsorbed);
+    patterns.add<AbsorbProjections>(&getContext(), form, context, int8Expansion,
+                                    numAbsorbed);
     // Each attention is visited once, so that there is one remark for each.
     walkAndApplyPatterns(getOperation(), std::move(patterns));
     IRRewriter rewriter(&getContext());

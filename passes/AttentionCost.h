@@ -11,6 +11,22 @@
 
 namespace mlir::dsv2 {
 
+/// How fast the parts of attention are, as shares of the peak of a bf16 dot
+/// product; int8 ones exceed 1. Measured for 16 heads of DeepSeek-V2-Lite on
+/// Zen 4 (docs/measurements/cpu.md).
+struct AttentionRates {
+  double latent;  ///< attending to the latents
+  double attend;  ///< attending to expanded keys and values
+  double expand;  ///< expanding these
+  double project; ///< absorbing queries, projecting results
+
+  static AttentionRates measured(bool int8Cache, bool int8Expansion) {
+    bool int8 = int8Cache || int8Expansion;
+    return {int8Cache ? 1.32 : 0.84, int8 ? 1.08 : 0.88, int8 ? 1.72 : 0.88,
+            0.8};
+  }
+};
+
 /// One step of one sequence in one layer: `queries` new tokens after `past`
 /// cached ones. Costs count a multiplication and an addition as two operations.
 struct AttentionWork {
@@ -21,9 +37,12 @@ struct AttentionWork {
   double latentCost() const;
   /// Keys and values of all tokens are expanded from the latent.
   double expandedCost() const;
+  /// The same, divided by the rates at which the parts run.
+  double latentTime(const AttentionRates &rates) const;
+  double expandedTime(const AttentionRates &rates) const;
   /// The number of query tokens after `past` cached ones from which on the
-  /// expanded form costs less; infinity if there is none.
-  double breakEvenQueries() const;
+  /// expanded form takes less time; infinity if there is none.
+  double breakEvenQueries(const AttentionRates &rates) const;
 
 private:
   /// Pairs of a query token and a token it attends to.

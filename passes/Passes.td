@@ -85,10 +85,11 @@ def AbsorbUpProjectionsPass : Pass<"dsv2-absorb-up-projections"> {
     %o = dsv2.head_project %ol, %w_uv : tensor<?x16x512xf32>, tensor<16x128x512xbf16> -> tensor<?x16x128xf32>
     ```
 
-    The softmax scale does not change. `form=auto` compares the work of both
+    The softmax scale does not change. `form=auto` compares the time of both
     forms for the most query tokens of the function (`dsv2.max_query_tokens`, or
-    as many as `context` where they are not bounded) and `context` cached tokens,
-    and says so in a remark.
+    as many as `context` where they are not bounded) and `context` cached tokens:
+    the work of each part over the measured rate of its kernel. A remark states
+    the work and from how many query tokens on the expanded form is faster.
 
     Leaves alone attention whose keys and values are not projected from one
     gathered latent, whose key projection has a number format, and that which
@@ -108,7 +109,9 @@ def AbsorbUpProjectionsPass : Pass<"dsv2-absorb-up-projections"> {
                    "Expand keys and values from the latent"))
     }]>,
     Option<"context", "context", "int64_t", "4096",
-           "Cached tokens of a typical sequence">
+           "Cached tokens of a typical sequence">,
+    Option<"int8Expansion", "int8-expansion", "bool", "false",
+           "Keys and values will be expanded with products of int8">
   ];
   let statistics = [
     Statistic<"numAbsorbed", "num-absorbed", "Number of attentions absorbed">

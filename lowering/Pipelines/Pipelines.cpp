@@ -24,12 +24,17 @@ static LogicalResult addPass(OpPassManager &pm, StringRef name,
 LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,
                                             const FusePipelineOptions &options,
                                             raw_ostream &errors) {
-  pm.addPass(createSpecializePhasesPass());
-  if (failed(addPass(pm, "dsv2-absorb-up-projections", options.absorb, errors)))
-    return failure();
+  SpecializePhasesPassOptions phases;
+  phases.decodeQueryTokens = options.decodeTokens;
+  pm.addPass(createSpecializePhasesPass(phases));
   // Where weights are integers, so are the products of the expansion.
   FuseExpandedAttentionPassOptions expansion;
   expansion.int8 = StringRef(options.quantize.getValue()).contains("format=");
+  std::string absorb = options.absorb;
+  if (expansion.int8)
+    absorb += " int8-expansion";
+  if (failed(addPass(pm, "dsv2-absorb-up-projections", absorb, errors)))
+    return failure();
   pm.addPass(createFuseExpandedAttentionPass(expansion));
   if (!options.quantize.empty() &&
       failed(addPass(pm, "dsv2-quantize-weights", options.quantize, errors)))

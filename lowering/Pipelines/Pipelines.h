@@ -20,6 +20,10 @@ namespace mlir::dsv2 {
 
 /// Options of the `dsv2-fuse` pipeline.
 struct FusePipelineOptions : PassPipelineOptions<FusePipelineOptions> {
+  Option<int64_t> decodeTokens{
+      *this, "decode-tokens",
+      llvm::cl::desc("Query tokens of a sequence that decode takes at most"),
+      llvm::cl::init(8)};
   Option<std::string> quantize{
       *this, "quantize",
       llvm::cl::desc("Options of dsv2-quantize-weights; empty: no "

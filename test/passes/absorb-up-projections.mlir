@@ -37,7 +37,7 @@ func.func @decode(%qn: tensor<?x16x128xf32>, %qr: tensor<?x16x64xf32>,
   %v = dsv2.head_project %c, %uv : tensor<?x512xf32>, tensor<16x96x512xbf16> -> tensor<?x16x96xf32>
   // 2 * 16 * (8 * 4100 * 1088 + 8 * 512 * 224) and
   // 2 * 16 * (8 * 4100 * 288 + 4104 * 512 * 224) operations.
-  // expected-remark @below {{latent form: 8 query tokens after 4096 cost 1171.3 MFLOP latent, 15364.0 MFLOP expanded; break-even at 140.9 query tokens}}
+  // expected-remark @below {{latent form: 8 query tokens after 4096 cost 1171.3 MFLOP latent, 15364.0 MFLOP expanded; break-even at 132.1 query tokens}}
   %o = dsv2.attention (%qn, %qr), (%k, %r), %v scale 0.1147 of %batch
       : (tensor<?x16x128xf32>, tensor<?x16x64xf32>), (tensor<?x16x128xf32>, tensor<?x64xf32>), tensor<?x16x96xf32> -> tensor<?x16x96xf32>
   return %o : tensor<?x16x96xf32>

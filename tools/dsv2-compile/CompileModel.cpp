@@ -402,6 +402,9 @@ LogicalResult Compilation::run() {
   FusePipelineOptions fuse;
   fuse.extraPasses = options.extraPasses;
   fuse.absorb = "form=" + options.attention;
+  // Up to so many tokens after a few thousand, the latent form is faster.
+  if (!isReference())
+    fuse.decodeTokens = 64;
   if (options.quantize == "int8" || options.quantize == "int4")
     fuse.quantize = "format=" + options.quantize;
   else if (options.quantize != "none")
