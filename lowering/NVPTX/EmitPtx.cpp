@@ -13,6 +13,8 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/InlineAsm.h"
+#include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -117,6 +119,20 @@ struct DiagnosticForwarder final : llvm::DiagnosticHandler {
   ModuleOp source;
 };
 
+/// Inline PTX like stmatrix or a barrier needs all lanes of a warp at one
+/// place. LLVM would copy it into both ways of a branch that some lanes take.
+void markCollectives(llvm::Module &module) {
+  for (llvm::Function &function : module)
+    for (llvm::Instruction &instruction : llvm::instructions(function)) {
+      auto *call = llvm::dyn_cast<llvm::CallInst>(&instruction);
+      if (!call || !call->isInlineAsm())
+        continue;
+      auto *text = llvm::cast<llvm::InlineAsm>(call->getCalledOperand());
+      if (text->hasSideEffects() || text->getAsmString().contains(".sync"))
+        call->setConvergent();
+    }
+}
+
 void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -183,6 +199,7 @@ FailureOr<std::string> emitPtx(ModuleOp source, StringRef chip) {
   for (llvm::Function &function : *module)
     if (!function.isDeclaration())
       function.addFnAttr(llvm::Attribute::NoUnwind);
+  markCollectives(*module);
   optimize(*module, *machine);
 
   llvm::SmallVector<char, 0> text;
