@@ -40,8 +40,7 @@ GemmShape::GemmShape(const GemmSpec &spec) {
 
   inputBytes = tileRows * stepBytes;
   weightBytes = columns * stepBytes;
-  scaleBytes = fp8 ? tileRows * 4 : 0;
-  stageBytes = inputBytes + weightBytes + scaleBytes;
+  stageBytes = inputBytes + weightBytes;
   int64_t used = reservedBytes;
   if (spec.output == GemmOutput::bf16)
     used += consumers * stagingBytes;
@@ -98,16 +97,6 @@ SmallVector<TensorMap> GemmShape::maps(const GemmSpec &spec) const {
   if (spec.output == GemmOutput::bf16)
     maps.push_back(
         rowsOf(output, MapElement::bf16, 2, outputColumns, outputStride, 64));
-  if (fp8) {
-    TensorMap scales;
-    scales.binding = inputScales;
-    scales.element = MapElement::f32;
-    scales.sizes = {spec.maxRows, steps};
-    scales.strides = {spec.maxRows * 4};
-    scales.box = {tileRows, 1};
-    scales.swizzle = Swizzle::none;
-    maps.push_back(scales);
-  }
   return maps;
 }
 
@@ -136,8 +125,6 @@ LogicalResult checkGemm(const GemmSpec &spec, std::string &error) {
   if (spec.rows % 8 || spec.depth % 8 || (fp8 && spec.depth % 128))
     return refuse("expected sizes that are multiples of 8, and a depth that is "
                   "one of 128 with fp8");
-  if (fp8 && spec.maxRows % 4)
-    return refuse("expected a multiple of 4 rows with fp8");
   if (spec.inputStride * (fp8 ? 1 : 2) % 16 || spec.outputStride % 8)
     return refuse("expected strides that are multiples of 16 bytes");
   if (spec.swiglu && (spec.rows % 16 || spec.output != GemmOutput::bf16))
@@ -175,8 +162,6 @@ GemmEmitter::GemmEmitter(ModuleOp module, StringRef name, const GemmSpec &spec,
           sharedAddress(shared(shape.stages * shape.weightBytes, 1024))) {
   if (spec.output == GemmOutput::bf16)
     staging = sharedAddress(shared(GemmShape::consumers * stagingBytes, 1024));
-  if (shape.scaleBytes)
-    scaleStages = sharedAddress(shared(shape.stages * shape.scaleBytes, 128));
   ring = Ring(*this, shape.stages);
   if (spec.experts) {
     tileTable = shared(4 * (spec.experts + 1));
@@ -248,11 +233,6 @@ void GemmEmitter::produce() {
             to = add(to, mul(rank, share * GemmShape::stepBytes));
           loadTile(to, tensorMap(weightMap), {depth, weightRow}, full,
                    CacheHint::normal, spec.pairs ? 3 : 0);
-          if (shape.scaleBytes)
-            loadTile(
-                add(scaleStages, mul(state.stage, shape.scaleBytes)),
-                tensorMap(lastMap + (spec.output == GemmOutput::bf16 ? 1 : 0)),
-                {tile.row, step}, full);
           SmallVector<Value> next;
           state.next(*this, shape.stages).appendTo(next);
           return next;
@@ -264,17 +244,17 @@ void GemmEmitter::produce() {
 
 void GemmEmitter::consume(Value consumer) {
   RingState begin = RingState::begin(*this);
-  forEachTile({begin.stage, begin.phase},
-              [&](const GemmTile &tile, ValueRange carried) {
-                RingState state = RingState::of(carried);
-                SmallVector<Value> sums =
-                    shape.scaleBytes ? multiplyScaled(tile, consumer, state)
-                                     : multiply(tile, consumer, state);
-                storeSums(tile, consumer, sums);
-                SmallVector<Value> next;
-                state.appendTo(next);
-                return next;
-              });
+  forEachTile({begin.stage, begin.phase}, [&](const GemmTile &tile,
+                                              ValueRange carried) {
+    RingState state = RingState::of(carried);
+    SmallVector<Value> sums = spec.format == GemmFormat::fp8
+                                  ? multiplyScaled(tile, consumer, state)
+                                  : multiply(tile, consumer, state);
+    storeSums(tile, consumer, sums);
+    SmallVector<Value> next;
+    state.appendTo(next);
+    return next;
+  });
   // Shared memory must live until the last stores have read it.
   if (spec.output == GemmOutput::bf16)
     ifThen(equal(warpgroupThread(), 0), [&] { waitStoresRead(0); });

@@ -15,7 +15,7 @@ namespace mlir::dsv2::nvptx {
 ///   bf16  rows of bf16
 ///   fp8   rows of e4m3 with f32 scales: of w one for each 128 x 128 tile,
 ///         [stacked N / 128, K / 128]; of x one for each row and 128 k,
-///         [K / 128][maxRows], so that those of a tile are contiguous
+///         [maxRows][K / 128]
 enum class GemmFormat : uint8_t { bf16, fp8 };
 enum class GemmOutput : uint8_t { bf16, f32 };
 

@@ -46,7 +46,7 @@ struct GemmShape {
   int64_t outputColumns;     ///< of y
   int64_t tileOutputColumns; ///< that a tile makes
   int64_t inputStride, outputStride;
-  int64_t inputBytes, weightBytes, scaleBytes, stageBytes, stages;
+  int64_t inputBytes, weightBytes, stageBytes, stages;
   unsigned weight = 1, inputScales = 0, weightScales = 0, offsets = 0,
            residual = 0, output = 0, bindings = 0;
 
@@ -55,7 +55,7 @@ struct GemmShape {
 };
 
 /// Tensor maps, in order.
-enum GemmMap : unsigned { inputMap, weightMap, lastMap };
+enum GemmMap : unsigned { inputMap, weightMap, outputMap };
 
 /// A tile of y.
 struct GemmTile {
@@ -113,7 +113,7 @@ private:
   const GemmSpec spec;
   const GemmShape shape;
   Ring ring;
-  Value inputStages, weightStages, scaleStages, staging;
+  Value inputStages, weightStages, staging;
   Value tileTable, offsetTable; ///< i32 [experts + 1] each, shared
   Value rank;                   ///< in the pair
 };

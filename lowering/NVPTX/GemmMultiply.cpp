@@ -81,26 +81,31 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
   Value scaleRow = add(mul(tile.stack, stackTiles), div(tile.column, 128));
   Value weightScales =
       element(binding(shape.weightScales), f32Type, mul(scaleRow, shape.steps));
-  Value row = add(mul(consumer, 64),
-                  add(mul(div(warpgroupThread(), 32), 16), div(lane(), 4)));
-  Value rowScales = add(scaleStages, mul(row, 4));
+  Value rowScales[2];
+  for (int64_t half = 0; half < 2; ++half) {
+    // Rows behind the last read its scales; what they make is not stored.
+    Value row = min(add(firstRow(tile, consumer), 8 * half), spec.maxRows - 1);
+    rowScales[half] = element(binding(shape.inputScales), f32Type,
+                              mul(toI64(row), shape.steps));
+  }
+  // The scales of a step are loaded one step ahead.
+  auto scalesOf = [&](Value step) {
+    Value weight = load(f32Type, element(weightScales, f32Type, step));
+    return SmallVector<Value>{
+        fmul(load(f32Type, element(rowScales[0], f32Type, step)), weight),
+        fmul(load(f32Type, element(rowScales[1], f32Type, step)), weight)};
+  };
 
   SmallVector<Value> inits(count, f32(0));
   state.appendTo(inits);
-  inits.push_back(load(f32Type, weightScales));
+  llvm::append_range(inits, scalesOf(i32(0)));
   SmallVector<Value> results = loop(
       i32(0), i32(shape.steps), 1, inits, [&](Value step, ValueRange carried) {
         RingState state = RingState::of(carried.slice(count, 2));
-        Value weightScale = carried.back();
-        // Of the next step already, so that nobody waits for it.
-        Value following =
-            load(f32Type, element(weightScales, f32Type,
-                                  min(add(step, 1), shape.steps - 1)));
+        ValueRange scales = carried.take_back(2);
+        SmallVector<Value> following =
+            scalesOf(min(add(step, 1), shape.steps - 1));
         waitParity(ring.fullAt(*this, state.stage), state.phase);
-        Value at = add(rowScales, mul(state.stage, shape.scaleBytes));
-        Value scales[2] = {
-            fmul(load(f32Type, sharedPointerAt(at)), weightScale),
-            fmul(load(f32Type, sharedPointerAt(add(at, 32))), weightScale)};
         SmallVector<Value> products =
             waitProducts(0, multiplyStage(undefinedSums(count), state.stage,
                                           consumer, i32(0)));
@@ -109,7 +114,7 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
         for (int64_t i = 0; i < count; ++i)
           next.push_back(fma(products[i], scales[i / 2 % 2], carried[i]));
         state.next(*this, shape.stages).appendTo(next);
-        next.push_back(following);
+        llvm::append_range(next, following);
         return next;
       });
   state = RingState::of(ArrayRef(results).slice(count, 2));

@@ -158,7 +158,7 @@ void GemmEmitter::storeTiles(const GemmTile &tile, Value consumer,
       if (spec.heads > 1)
         at.push_back(tile.stack);
       at.push_back(add(tile.row, mul(consumer, 64)));
-      storeTile(tensorMap(lastMap), at, to);
+      storeTile(tensorMap(outputMap), at, to);
       commitStores();
     });
   }

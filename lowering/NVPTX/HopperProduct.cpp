@@ -139,7 +139,9 @@ SmallVector<Value> HopperBuilder::warpProduct(ValueRange sums, ValueRange a,
   StringRef sumName = integers ? "s32" : "f32";
   Operands operands;
   std::string outputs = operands.list(4, integers ? "=r" : "=f");
-  std::string inputs = operands.list(4, "r") + ", " + operands.list(2, "r");
+  // One after the other: each takes the next operand numbers.
+  std::string inputs = operands.list(4, "r");
+  inputs += ", " + operands.list(2, "r");
   std::string added = operands.list(4, integers ? "r" : "f");
   SmallVector<Value> values(a);
   llvm::append_range(values, b);

@@ -12,7 +12,7 @@
 
 #include <gtest/gtest.h>
 
-using namespace dsv2::test;
+using namespace ::dsv2::test;
 using namespace mlir;
 using namespace mlir::dsv2::nvptx;
 
@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(
               .maxRows = 4096,
               .format = GemmFormat::fp8},
              4,
-             3,
+             2,
              2},
         Case{"fp8_residual",
              {.rows = 7168,
@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(
               .output = GemmOutput::f32,
               .residual = true},
              4,
-             3,
+             2,
              0},
         Case{"fp8_experts_swiglu",
              {.rows = 4096,
@@ -136,7 +136,7 @@ INSTANTIATE_TEST_SUITE_P(
               .swiglu = true,
               .experts = 256},
              4,
-             3,
+             2,
              1}),
     [](const auto &info) { return std::string(info.param.name); });
 

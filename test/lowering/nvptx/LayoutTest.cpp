@@ -4,13 +4,17 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/HopperLayout.h"
 #include "lowering/NVPTX/TileOrder.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <random>
 #include <set>
+#include <vector>
 
 using namespace mlir::dsv2::nvptx;
 
@@ -81,6 +85,36 @@ TEST(HopperLayoutTest, StoredMatricesAreWhereTheyBelong) {
         }
 }
 
+// The bytes that a lane loads at once are the k that its products want: of each
+// group of 32, k = 8 * lane to 8 * lane + 7.
+TEST(NVPTXFormatsTest, QuantsLieWhereLanesLoadThem) {
+  for (WeightFormat format : {WeightFormat::int8, WeightFormat::int4}) {
+    std::set<std::pair<int64_t, bool>> places;
+    int64_t depth = 256, blockDepth = format == WeightFormat::int8 ? 64 : 128;
+    for (int64_t k = 0; k < depth; ++k) {
+      QuantPlace place = placeOfQuant(format, k);
+      EXPECT_LT(place.byte, rowBytes(format, depth));
+      places.insert({place.byte, place.high});
+      EXPECT_EQ(place.byte / 64, k / blockDepth);  // the step
+      EXPECT_EQ(place.byte % 64 / 16, k % 32 / 8); // the lane
+      int64_t groupBytes = format == WeightFormat::int8 ? 8 : 4;
+      EXPECT_EQ(place.byte % 16 / groupBytes, k % blockDepth / 32);
+      // Words in the order of x: four k each, low quants before high ones.
+      if (format == WeightFormat::int4)
+        EXPECT_EQ(place.high * 4 + place.byte % 4, k % 8);
+      else
+        EXPECT_EQ(place.byte % 8, k % 8);
+    }
+    EXPECT_EQ(places.size(), size_t(depth));
+  }
+  std::set<int64_t> rows;
+  for (int64_t row = 0; row < 24; ++row)
+    for (bool up : {false, true})
+      rows.insert(interleavedRow(row, up));
+  EXPECT_EQ(rows.size(), 48u);
+  EXPECT_EQ(*rows.rbegin(), 47);
+}
+
 struct HostMath {
   int64_t add(int64_t a, int64_t b) { return a + b; }
   int64_t sub(int64_t a, int64_t b) { return a - b; }
@@ -131,6 +165,78 @@ TEST(RingTest, ParityNamesThePhase) {
         EXPECT_EQ(passes(full[stage], phase), ready);
         if (ready)
           ++empty[stage], ++consumed;
+      }
+    }
+  }
+}
+
+// A model of the pairs of GemmEmitter.h: two blocks, each of which loads its
+// rows and half of the weights, and writes that half into both. Events happen
+// in random order; bytes may arrive before they are announced.
+TEST(RingTest, PairsShareWeights) {
+  struct Barrier {
+    int64_t count, pending = count, bytes = 0, completed = 0;
+    void update(int64_t arrivals, int64_t announced) {
+      pending -= arrivals;
+      bytes += announced;
+      if (pending == 0 && bytes == 0) {
+        ++completed;
+        pending = count;
+      }
+    }
+    bool passes(int64_t parity) const { return completed % 2 != parity; }
+  };
+  struct Copy {
+    int64_t block, part, fill; ///< part 0: rows; 1, 2: halves of the weights
+  };
+  std::mt19937 random(99);
+  for (int64_t stages : {2, 3, 4}) {
+    std::vector<Barrier> full[2], empty[2];
+    std::vector<std::array<int64_t, 3>> held[2]; // the filling of each part
+    for (int block = 0; block < 2; ++block) {
+      full[block].assign(stages, {.count = 1});
+      empty[block].assign(stages, {.count = 2});
+      held[block].assign(stages, {-1, -1, -1});
+    }
+    int64_t produced[2] = {}, consumed[2] = {};
+    std::vector<Copy> flying;
+    while (consumed[0] + consumed[1] < 400) {
+      int64_t block = random() & 1;
+      switch (random() % 3) {
+      case 0: { // the producer
+        int64_t fill = produced[block], stage = fill % stages;
+        if (!empty[block][stage].passes(fill / stages % 2 ^ 1))
+          break;
+        full[block][stage].update(1, 3);
+        flying.push_back({block, 0, fill});
+        for (int64_t target = 0; target < 2; ++target)
+          flying.push_back({target, 1 + block, fill});
+        ++produced[block];
+        break;
+      }
+      case 1: { // the consumers
+        int64_t fill = consumed[block], stage = fill % stages;
+        if (!full[block][stage].passes(fill / stages % 2))
+          break;
+        for (int64_t part : held[block][stage])
+          ASSERT_EQ(part, fill);
+        ++consumed[block];
+        for (int64_t target = 0; target < 2; ++target)
+          empty[target][stage].update(1, 0);
+        break;
+      }
+      default: { // a copy
+        if (flying.empty())
+          break;
+        std::swap(flying[random() % flying.size()], flying.back());
+        Copy copy = flying.back();
+        flying.pop_back();
+        int64_t stage = copy.fill % stages;
+        // What the stage held has been used.
+        ASSERT_GT(consumed[copy.block] + stages, copy.fill);
+        held[copy.block][stage][copy.part] = copy.fill;
+        full[copy.block][stage].update(0, -1);
+      }
       }
     }
   }

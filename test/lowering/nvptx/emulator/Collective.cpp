@@ -248,30 +248,45 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
     }
     return;
   }
-  if (op == "mma" && in.has("m16n8k16") && in.has("bf16")) {
-    float a[16][16], b[16][8];
+  bool integers = op == "mma" && in.has("m16n8k32") && in.has("s8");
+  bool halves = op == "mma" && in.has("m16n8k16") && in.has("f16");
+  if (integers || halves ||
+      (op == "mma" && in.has("m16n8k16") && in.has("bf16"))) {
+    // Of k, `each` elements share a register; the second register of a row is
+    // half of the depth further.
+    int64_t each = integers ? 4 : 2, depth = 8 * each;
+    auto element = [&](uint64_t v, int64_t h) -> float {
+      if (integers)
+        return static_cast<int8_t>(v >> (8 * h));
+      auto bits = static_cast<uint16_t>(v >> (16 * h));
+      return halves ? fromHalf(bits) : toFloat(bits);
+    };
+    float a[16][32], b[32][8];
     for (int64_t l = 0; l < 32; ++l) {
-      int64_t row = l / 4, col = 2 * (l % 4);
+      int64_t row = l / 4, k = each * (l % 4);
       for (int64_t j = 0; j < 4; ++j) {
         uint64_t v = read(*at(l), in.operands[1].elements[j]);
-        for (int64_t h = 0; h < 2; ++h)
-          a[row + 8 * (j % 2)][col + 8 * (j / 2) + h] =
-              toFloat(static_cast<uint16_t>(v >> (16 * h)));
+        for (int64_t h = 0; h < each; ++h)
+          a[row + 8 * (j % 2)][k + depth / 2 * (j / 2) + h] = element(v, h);
       }
       for (int64_t j = 0; j < 2; ++j) {
         uint64_t v = read(*at(l), in.operands[2].elements[j]);
-        for (int64_t h = 0; h < 2; ++h)
-          b[col + 8 * j + h][row] =
-              toFloat(static_cast<uint16_t>(v >> (16 * h)));
+        for (int64_t h = 0; h < each; ++h)
+          b[k + depth / 2 * j + h][row] = element(v, h);
       }
     }
     for (int64_t l = 0; l < 32; ++l)
       for (int64_t j = 0; j < 4; ++j) {
         int64_t row = l / 4 + 8 * (j / 2), col = 2 * (l % 4) + j % 2;
-        float sum = asFloat(read(*at(l), in.operands[3].elements[j]));
-        for (int64_t k = 0; k < 16; ++k)
+        uint64_t before = read(*at(l), in.operands[3].elements[j]);
+        float sum = integers ? 0.0f : asFloat(before);
+        for (int64_t k = 0; k < depth; ++k)
           sum += a[row][k] * b[k][col];
-        write(*at(l), in.operands[0].elements[j], asBits(sum));
+        // Sums of 32 products of int8 are exact in a float.
+        write(*at(l), in.operands[0].elements[j],
+              integers ? static_cast<uint32_t>(static_cast<int32_t>(before) +
+                                               static_cast<int32_t>(sum))
+                       : asBits(sum));
       }
     return;
   }

@@ -1,0 +1,126 @@
+//===- GemvEmitter.h - The pieces of a product of few rows ------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// A block has eight warps. A tile is 16 rows of w for each of `rowGroups`
+// groups of `splits` warps; the warps of a group divide k. Step s is 64 bytes
+// of each row and belongs to warp s % splits. A warp multiplies 16 rows of w
+// with eight rows of x at once (mma.sync, whose columns do not touch each
+// other, so that fewer rows of x change nothing), and the sums of a group's
+// warps are added in order through shared memory.
+//
+// Weights go from memory to registers, 16 bytes a lane, a batch of up to four
+// steps ahead of the products: also while the first rows of x are prepared, and
+// before the launch waits for the previous one.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_NVPTX_GEMVEMITTER_H
+#define DSV2_LOWERING_NVPTX_GEMVEMITTER_H
+
+#include "lowering/NVPTX/Gemv.h"
+#include "lowering/NVPTX/Hopper.h"
+
+namespace mlir::dsv2::nvptx {
+
+/// What follows from a spec.
+struct GemvShape {
+  static constexpr int64_t warps = 8;
+  static constexpr int64_t threads = 32 * warps;
+  static constexpr int64_t stepBytes = 64; ///< of a row of w
+
+  explicit GemvShape(const GemvSpec &spec);
+
+  int64_t rowBytes, scaleBytes, matrixBytes;
+  int64_t steps, splits, rowGroups, tileRows, tiles;
+  int64_t batch, batches; ///< steps of a warp at once; of those, for a tile
+  int64_t chunk;          ///< rows of x at once
+  int64_t columnTiles;    ///< eight of those each
+  int64_t inputBytes;     ///< of a prepared row of x, with padding
+  int64_t inputStep;      ///< of those, for a step
+  int64_t inputGroups;    ///< scales of a prepared row
+  int64_t matrices, tilesOfGroup, groups;
+  int64_t outputRows, inputStride, outputStride, residualStride;
+  int64_t inputHeadStride, outputHeadStride;
+  bool oneChunk; ///< never more than `chunk` rows of x
+  unsigned scales = 0, gamma = 0, offsets = 0, active = 0, activeCount = 0,
+           slotToken = 0, residual = 0, output = 0, bindings = 0;
+
+  Launch launch(const GemvSpec &spec) const;
+};
+
+class GemvEmitter : public HopperBuilder {
+public:
+  GemvEmitter(ModuleOp module, StringRef name, const GemvSpec &spec,
+              const GemvShape &shape);
+  KernelInfo emit();
+
+private:
+  /// The rows of x that a matrix is multiplied with: `first` to `end`.
+  struct Rows {
+    Value first, end;
+  };
+  /// A batch of weights in registers: for each step 16 bytes of two rows, then
+  /// their scales.
+  using Batch = SmallVector<Value>;
+
+  void waitAndLaunch();
+  void emitOne();
+  void emitStack();
+  /// All of `rows` with the tiles first, first + stride, ... below end.
+  void multiplyChunks(Value matrix, Rows rows, Value first, Value end,
+                      Value stride);
+  void multiplyTiles(Value matrix, Rows rows, Value first, Value end,
+                     Value stride, Batch batch);
+
+  // x
+  void prepare(Value matrix, Rows rows);
+  /// The row of x for row `row` of the chunk.
+  Value inputAddress(Value matrix, Rows rows, Value row);
+  /// body(item) for the items (eight k each) of this lane in virtual warp
+  /// `part` of eight, which a row is divided among whatever the number of
+  /// warps.
+  void forEachItem(int64_t items, Value part,
+                   llvm::function_ref<void(Value item)> body);
+  SmallVector<Value> loadEight(Value address, Value item, GemvType type);
+  /// The sum of squares of a virtual warp's items, in all lanes.
+  Value squares(Value address, Value part);
+  void prepareItems(Value address, Value row, Value part, Value factor);
+  void prepareEight(SmallVector<Value> values, Value item, Value row);
+
+  // w
+  /// The steps of this warp from `firstStep` on. With mayEnd, they may be those
+  /// of the last batch.
+  Batch loadBatch(Value matrix, Value tile, Value firstStep, bool mayEnd);
+  /// Adds the products of a batch. Steps that lie behind the last are left out.
+  SmallVector<Value> multiplyBatch(ArrayRef<Value> batch, Value firstStep,
+                                   ValueRange sums, bool last);
+  SmallVector<Value> multiplyStep(ArrayRef<Value> weights, Value step,
+                                  ValueRange sums);
+  SmallVector<Value> multiplyPlain(ArrayRef<Value> weights, Value step,
+                                   ValueRange sums);
+  SmallVector<Value> multiplyGroups(ArrayRef<Value> weights, Value step,
+                                    ValueRange sums);
+  SmallVector<Value> multiplyFp8(ArrayRef<Value> weights, Value step,
+                                 ValueRange sums);
+  /// 16 bytes of prepared x as four words.
+  SmallVector<Value> inputWords(int64_t columnTile, Value step, int64_t bytes);
+  /// The scales of the two rows of x of this lane's sums.
+  std::pair<Value, Value> inputScales(int64_t columnTile, Value group);
+  SmallVector<Value> wordsOf(Value vector);
+
+  // y
+  void finishTile(Value matrix, Rows rows, Value tile, Value parity,
+                  ValueRange sums);
+  Value sumOf(Value parity, Value row, Value column);
+
+  const GemvSpec spec;
+  const GemvShape shape;
+  Value input, inputScale, partial, normPartial; ///< shared memory
+  Value split, group;                            ///< of this warp
+  Value inputAt[2]; ///< this lane's prepared x, for each column tile
+};
+
+} // namespace mlir::dsv2::nvptx
+
+#endif // DSV2_LOWERING_NVPTX_GEMVEMITTER_H

@@ -1,0 +1,121 @@
+//===- GemvTest.cpp - Matrix products of few rows -------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/NVPTX/Gemv.h"
+#include "test/lowering/nvptx/AssembledKernel.h"
+
+#include <gtest/gtest.h>
+
+using namespace ::dsv2::test;
+using namespace mlir;
+using namespace mlir::dsv2::nvptx;
+
+namespace {
+
+struct Case {
+  const char *name;
+  GemvSpec spec;
+};
+
+std::ostream &operator<<(std::ostream &os, const Case &c) {
+  return os << c.name;
+}
+
+class NVPTXGemvTest : public testing::TestWithParam<Case> {};
+
+TEST_P(NVPTXGemvTest, Assembles) {
+  const Case &c = GetParam();
+  std::string error;
+  ASSERT_TRUE(succeeded(checkGemv(c.spec, error))) << error;
+  AssembledKernel kernel(
+      [&](ModuleOp module) { return emitGemv(module, c.name, c.spec); });
+  // Two blocks share an SM.
+  EXPECT_LE(kernel.info().sharedBytes, maxSharedBytes / 2);
+  kernel.expectPtx({"ld.global.nc.L1::no_allocate.v4.b32", "mma.sync"});
+  kernel.expectClean();
+  if (!kernel.assembly())
+    return;
+  EXPECT_GE(blocksPerSM(kernel.assembly()->resources,
+                        kernel.info().launch.threads,
+                        kernel.info().sharedBytes),
+            2);
+  EXPECT_EQ(kernel.assembly()->resources.stackBytes, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , NVPTXGemvTest,
+    testing::Values(
+        Case{"bf16", {.rows = 3072, .depth = 2048}},
+        Case{"bf16_one", {.rows = 576, .depth = 2048, .maxRows = 1}},
+        Case{"bf16_norm",
+             {.rows = 3072,
+              .depth = 2048,
+              .maxRows = 4,
+              .input = GemvType::f32,
+              .output = GemvType::bf16,
+              .norm = true}},
+        Case{"bf16_swiglu",
+             {.rows = 21888,
+              .depth = 2048,
+              .maxRows = 8,
+              .output = GemvType::bf16,
+              .swiglu = true}},
+        Case{"bf16_experts",
+             {.rows = 2816,
+              .depth = 2048,
+              .output = GemvType::bf16,
+              .swiglu = true,
+              .experts = 64,
+              .gather = true,
+              .usualMatrices = 6}},
+        Case{"bf16_experts_down",
+             {.rows = 2048, .depth = 1408, .experts = 64, .usualMatrices = 6}},
+        Case{"bf16_heads",
+             {.rows = 512, .depth = 128, .maxRows = 8, .heads = 16}},
+        Case{"int4",
+             {.rows = 3072,
+              .depth = 2048,
+              .format = WeightFormat::int4,
+              .input = GemvType::f32,
+              .norm = true}},
+        Case{"int4_experts",
+             {.rows = 2816,
+              .depth = 2048,
+              .format = WeightFormat::int4,
+              .output = GemvType::bf16,
+              .swiglu = true,
+              .experts = 64,
+              .gather = true,
+              .usualMatrices = 6}},
+        Case{"int4_experts_down",
+             {.rows = 2048,
+              .depth = 1408,
+              .format = WeightFormat::int4,
+              .experts = 64,
+              .usualMatrices = 6}},
+        Case{"int4_head",
+             {.rows = 102400,
+              .depth = 2048,
+              .format = WeightFormat::int4,
+              .maxRows = 1,
+              .dim = Dim::logitRows}},
+        Case{"fp8",
+             {.rows = 7168,
+              .depth = 2048,
+              .format = WeightFormat::fp8,
+              .maxRows = 8}}),
+    [](const auto &info) { return std::string(info.param.name); });
+
+TEST(NVPTXGemvCheckTest, RefusesWhatItCannot) {
+  std::string error;
+  GemvSpec odd{.rows = 100, .depth = 2048};
+  EXPECT_TRUE(failed(checkGemv(odd, error)));
+  GemvSpec norm{.rows = 128, .depth = 128, .norm = true};
+  EXPECT_TRUE(failed(checkGemv(norm, error)));
+  EXPECT_NE(error.find("f32"), std::string::npos);
+}
+
+} // namespace
