@@ -7,7 +7,6 @@
 #include "runtime/drivers/cpu/Executor.h"
 
 #include "runtime/artifact/Artifact.h"
-#include "runtime/drivers/cpu/Claims.h"
 
 #include <algorithm>
 #include <chrono>
@@ -19,7 +18,7 @@ static_assert(batchFieldCount == size_t(schema::BatchField::MAX) + 1);
 Executor::Executor(const Artifact &artifact, const KernelLibrary &library,
                    ThreadPool &pool, const ExecutorBuffers &buffers)
     : artifact(artifact), library(library), pool(pool), buffers(buffers),
-      counters(std::make_unique<Counter[]>(counterCount)) {
+      shares(std::make_unique<WorkShare[]>(counterCount * pool.size())) {
   const auto &sources = *artifact.metadata().plan()->programs();
   size_t bindingCount = 0;
   for (const schema::Program *source : sources)
@@ -57,17 +56,13 @@ void *Executor::address(const schema::Binding &binding) const {
 }
 
 void Executor::prepareProgram(const schema::Program &source, Program &program) {
-  // The span of token counts that the current row of alternatives covers.
-  int64_t coveredMin = 0, coveredMax = -1;
   for (const schema::Dispatch *from : *source.dispatches()) {
     const schema::Workgroups &workgroups = *from->workgroups();
     Dispatch dispatch;
     dispatch.kernel = library.kernels()[from->kernel()];
     dispatch.bindings = bindings.data() + bindings.size();
-    for (const schema::Binding *binding : *from->bindings()) {
+    for (const schema::Binding *binding : *from->bindings())
       bindings.push_back(address(*binding));
-      dispatch.readsWeights |= binding->kind() == schema::BindingKind::weight;
-    }
     if (workgroups.indirect() >= 0)
       dispatch.indirect = reinterpret_cast<const int32_t *>(
           buffers.arena + workgroups.indirect());
@@ -78,47 +73,37 @@ void Executor::prepareProgram(const schema::Program &source, Program &program) {
     dispatch.minTokens = from->min_tokens();
     dispatch.maxTokens = from->max_tokens();
     dispatch.barrierBefore = from->barrier_before();
-    dispatch.alternative =
-        coveredMin <= coveredMax &&
-        (dispatch.minTokens > coveredMax || dispatch.maxTokens < coveredMin);
-    if (!dispatch.alternative) {
-      coveredMin = dispatch.minTokens;
-      coveredMax = dispatch.maxTokens;
-    } else {
-      coveredMin = std::min(coveredMin, dispatch.minTokens);
-      coveredMax = std::max(coveredMax, dispatch.maxTokens);
-    }
     program.dispatches.push_back(dispatch);
   }
   program.steps.reserve(program.dispatches.size());
 }
 
 /// A barrier of a dispatch that does not apply holds for what comes next, for
-/// that may rely on it; unless another dispatch in the same row of alternatives
-/// runs, which has taken its place.
+/// that may rely on it.
 void Executor::selectSteps(Program &program, int64_t tokens) const {
   program.steps.clear();
   program.stepTokens = tokens;
-  bool pending = false, alternativeRan = false;
+  bool pending = false;
   uint32_t counter = 0;
+  uint16_t uses[counterCount] = {};
   for (const Dispatch &dispatch : program.dispatches) {
-    if (!dispatch.alternative)
-      alternativeRan = false;
     if (tokens < dispatch.minTokens || tokens > dispatch.maxTokens) {
-      pending |= dispatch.barrierBefore && !alternativeRan;
+      pending |= dispatch.barrierBefore;
       continue;
     }
-    alternativeRan = true;
     // A counter serves one dispatch between two barriers.
     bool barrier = dispatch.barrierBefore || pending || counter == counterCount;
     if (barrier)
       counter = 0;
     // Nothing is under way before the first.
     barrier &= !program.steps.empty();
+    // Consecutive uses of a share have different numbers, none of them 0.
+    uses[counter] = static_cast<uint16_t>(uses[counter] % 65535 + 1);
     program.steps.push_back(Step{dispatch.kernel, dispatch.bindings,
                                  dispatch.indirect, dispatch.count,
                                  dispatch.tile, dispatch.dim, dispatch.index,
-                                 counter++, barrier, dispatch.readsWeights});
+                                 counter, uses[counter], barrier});
+    program.counters = std::max(program.counters, ++counter);
     pending = false;
   }
 }
@@ -130,8 +115,8 @@ void Executor::run(size_t index, const StepSizes &sizes) {
   // Indexed by schema::Dim; kernels see all but the first.
   const int64_t dims[] = {1, sizes.tokens, sizes.sequences, sizes.context,
                           sizes.logitRows};
-  for (uint32_t counter = 0; counter < counterCount; ++counter)
-    counters[counter].next.store(0, std::memory_order_relaxed);
+  std::for_each_n(shares.get(), program.counters * pool.size(),
+                  [](WorkShare &share) { share.reset(); });
   if (profiling)
     pool.run([&](int thread) { runThread<true>(program, dims, thread); });
   else
@@ -143,9 +128,6 @@ void Executor::runThread(Program &program, const int64_t *sizes, int thread) {
   using Clock = std::chrono::steady_clock;
   SpinBarrier &barrier = pool.barrier();
   const bool together = pool.size() > 1;
-  // What each counter has handed out to the dispatches before this one. Every
-  // thread keeps the same account, so nobody has to reset the counters.
-  uint32_t bases[counterCount] = {};
   Clock::time_point start;
   if (profiled)
     start = Clock::now();
@@ -157,7 +139,7 @@ void Executor::runThread(Program &program, const int64_t *sizes, int thread) {
         uint64_t(step.count) * ((size + (step.tile - 1)) / step.tile);
     if (step.indirect)
       workgroups *= static_cast<uint32_t>(std::max(0, *step.indirect));
-    runWorkgroups(step, workgroups, sizes + 1, bases[step.counter]);
+    runWorkgroups(step, workgroups, sizes + 1, thread);
     if (!profiled)
       continue;
     if (together)
@@ -176,28 +158,19 @@ void Executor::runThread(Program &program, const int64_t *sizes, int thread) {
 }
 
 void Executor::runWorkgroups(const Step &step, uint64_t workgroups,
-                             const int64_t *sizes, uint32_t &base) {
-  uint64_t threads = static_cast<uint64_t>(pool.size());
+                             const int64_t *sizes, int thread) {
+  auto run = [&](uint64_t workgroup) {
+    step.kernel(step.bindings, sizes, static_cast<int64_t>(workgroup));
+  };
+  int threads = pool.size();
   if (threads == 1) {
     for (uint64_t workgroup = 0; workgroup < workgroups; ++workgroup)
-      step.kernel(step.bindings, sizes, static_cast<int64_t>(workgroup));
+      run(workgroup);
     return;
   }
-  if (workgroups == 0)
-    return;
-  Claims claims(workgroups, threads, step.readsWeights);
-  std::atomic<uint32_t> &next = counters[step.counter].next;
-  for (;;) {
-    // The barrier orders memory; the counter only shares out the work.
-    uint32_t claim = next.fetch_add(1, std::memory_order_relaxed) - base;
-    Claims::Range range = claims.take(claim);
-    if (range.first == range.last)
-      break;
-    for (uint64_t workgroup = range.first; workgroup < range.last; ++workgroup)
-      step.kernel(step.bindings, sizes, static_cast<int64_t>(workgroup));
-  }
-  // Each thread was refused once.
-  base += claims.count() + static_cast<uint32_t>(threads);
+  if (workgroups != 0)
+    shareWork({shares.get() + step.counter * threads, threads, step.use},
+              thread, workgroups, run);
 }
 
 void Executor::startProfile() {

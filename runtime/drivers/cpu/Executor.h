@@ -15,6 +15,7 @@
 
 #include "runtime/drivers/cpu/KernelLibrary.h"
 #include "runtime/drivers/cpu/ThreadPool.h"
+#include "runtime/drivers/cpu/WorkShare.h"
 
 #include <array>
 #include <cstddef>
@@ -87,9 +88,6 @@ private:
     int64_t minTokens = 0;
     int64_t maxTokens = 0;
     bool barrierBefore = false;
-    bool readsWeights = false;
-    /// Excludes the dispatches before it: variants for token counts.
-    bool alternative = false;
   };
 
   /// A dispatch that applies to the current number of tokens; a cache line.
@@ -98,23 +96,21 @@ private:
     void *const *bindings;
     const int32_t *indirect;
     uint32_t count, tile, dim, index;
-    uint32_t counter; ///< that hands out its workgroups
+    uint32_t counter; ///< of the shares that hand out its workgroups
+    uint16_t use;     ///< of that counter, counted
     bool barrierBefore;
-    bool readsWeights;
   };
 
   struct Program {
     std::vector<Dispatch> dispatches;
     std::vector<Step> steps;
     int64_t stepTokens = -1; ///< what `steps` was made for
+    uint32_t counters = 0;   ///< that `steps` use
     std::vector<DispatchProfile> profile;
   };
 
-  /// Dispatches that may run at once, each with a counter of its own.
+  /// Dispatches that may run at once, each with shares of its own.
   static constexpr uint32_t counterCount = 16;
-  struct alignas(cacheLine) Counter {
-    std::atomic<uint32_t> next = 0;
-  };
 
   void prepareProgram(const schema::Program &source, Program &program);
   void *address(const schema::Binding &binding) const;
@@ -122,15 +118,15 @@ private:
   template <bool profiled>
   void runThread(Program &program, const int64_t *sizes, int thread);
   void runWorkgroups(const Step &step, uint64_t workgroups,
-                     const int64_t *sizes, uint32_t &base);
+                     const int64_t *sizes, int thread);
 
   const Artifact &artifact;
   const KernelLibrary &library;
   ThreadPool &pool;
   const ExecutorBuffers buffers;
   std::vector<Program> programs;
-  std::vector<void *> bindings; ///< of all dispatches, back to back
-  std::unique_ptr<Counter[]> counters;
+  std::vector<void *> bindings;        ///< of all dispatches, back to back
+  std::unique_ptr<WorkShare[]> shares; ///< by counter, then by thread
   bool profiling = false;
 };
 
