@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/Plan/DispatchBuilder.h"
+#include "lowering/Plan/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -200,8 +201,7 @@ std::string DispatchBuilder::labelOf(Operation *op) {
   return section.empty() ? name : section + "." + name;
 }
 
-/// What two bindings must have in common to depend on each other.
-static Attribute placeOf(BindingAttr binding) {
+Attribute plan::placeOf(BindingAttr binding) {
   MLIRContext *context = binding.getContext();
   switch (binding.getKind()) {
   case BindingKind::Buffer:

@@ -23,6 +23,10 @@ inline constexpr int64_t bufferAlignment = 64;
 /// Bytes of the arena that the placed buffers of `program` need.
 int64_t arenaBytes(ProgramOp program);
 
+/// What two bindings must have in common for dispatches to depend on each
+/// other; null when nothing ever writes it.
+Attribute placeOf(BindingAttr binding);
+
 } // namespace mlir::dsv2::plan
 
 #endif // DSV2_LOWERING_PLAN_PASSES_H

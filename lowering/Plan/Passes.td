@@ -43,4 +43,52 @@ def PlanMemoryPass : Pass<"plan-memory", "::mlir::dsv2::plan::ProgramOp"> {
   ];
 }
 
+def OrderDispatchesPass
+    : Pass<"plan-order-dispatches", "::mlir::dsv2::plan::ProgramOp"> {
+  let summary = "Order dispatches for few barriers and even intervals";
+  let description = [{
+    A dispatch runs in the interval after those it depends on, so that there are
+    as few barriers as the longest chain has. One that can wait moves on: a large
+    product to an interval without another one, where it keeps the threads busy
+    that a small dispatch leaves idle, and a small dispatch to one with a large
+    product. Small ones come first in their interval.
+
+    Before:
+
+    ```mlir
+    plan.program @decode {
+      plan.buffer @x : 64
+      plan.buffer @y : 64
+      plan.dispatch @a "a" <1 x one by 1> (out buffer(@x))
+      plan.barrier
+      plan.dispatch @b "b" <1 x one by 1> (inout buffer(@x))
+      plan.barrier
+      plan.dispatch @c "c" <1 x one by 1> (out buffer(@y))
+      plan.barrier
+      plan.dispatch @d "d" <1 x one by 1> (in buffer(@x), in buffer(@y))
+    }
+    ```
+
+    After:
+
+    ```mlir
+    plan.program @decode {
+      plan.buffer @x : 64
+      plan.buffer @y : 64
+      plan.dispatch @a "a" <1 x one by 1> (out buffer(@x))
+      plan.dispatch @c "c" <1 x one by 1> (out buffer(@y))
+      plan.barrier
+      plan.dispatch @b "b" <1 x one by 1> (inout buffer(@x))
+      plan.barrier
+      plan.dispatch @d "d" <1 x one by 1> (in buffer(@x), in buffer(@y))
+    }
+    ```
+
+    Alternatives for numbers of tokens stay together. Does not change rounding.
+  }];
+  let statistics = [
+    Statistic<"numBarriers", "num-barriers", "Number of barriers left">
+  ];
+}
+
 #endif // DSV2_LOWERING_PLAN_PASSES_TD

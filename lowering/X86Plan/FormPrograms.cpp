@@ -53,6 +53,7 @@ mlir::dsv2::formPrograms(ModuleOp model, const x86::InstructionSet *set,
   }
 
   PassManager pm(model.getContext());
+  pm.addNestedPass<plan::ProgramOp>(plan::createOrderDispatchesPass());
   pm.addNestedPass<plan::ProgramOp>(plan::createPlanMemoryPass());
   if (failed(pm.run(model)))
     return failure();

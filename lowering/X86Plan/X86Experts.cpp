@@ -84,7 +84,7 @@ FailureOr<bool> X86Provider::groupTokens(GroupTokensOp op, Builder &builder) {
 }
 
 FailureOr<bool> X86Provider::combine(CombineExpertsOp op, Operation *at,
-                                     Value result, Value addend,
+                                     Value result, ValueRange addends,
                                      Builder &builder) {
   TensorView slots = builder.view(op.getSlots());
   TensorView output = builder.view(result);
@@ -92,19 +92,19 @@ FailureOr<bool> X86Provider::combine(CombineExpertsOp op, Operation *at,
   spec.tokens = builder.limits().maxBatchTokens;
   spec.topK = builder.view(op.getTokenSlot()).shape[1];
   spec.depth = slots.shape[1];
-  spec.addends = addend ? 1 : 0;
-  if (!slots.isDense() || !output.isDense() ||
-      (addend && !builder.view(addend).isDense()))
+  spec.addends = addends.size();
+  auto isDense = [&](Value value) { return builder.view(value).isDense(); };
+  if (!slots.isDense() || !output.isDense() || !llvm::all_of(addends, isDense))
     return false;
   SmallVector<BindingAttr> bindings;
   for (Value value :
        SmallVector<Value>{op.getSlots(), op.getWeights(), op.getTokenSlot()})
     bindings.push_back(builder.view(value).binding(Access::In));
-  if (addend)
+  for (Value addend : addends)
     bindings.push_back(builder.view(addend).binding(Access::In));
   bindings.push_back(output.binding(Access::Out));
   std::string name = ("combine_" + Twine(spec.topK) + "x" + Twine(spec.depth) +
-                      (addend ? "_add" : ""))
+                      (addends.empty() ? "" : "_add" + Twine(addends.size())))
                          .str();
   if (failed(use(
           at, builder, name,

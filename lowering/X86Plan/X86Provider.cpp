@@ -90,20 +90,43 @@ X86Provider::use(Operation *op, Builder &builder, const Twine &name,
 // Fusion of sums and gathers
 //===----------------------------------------------------------------------===//
 
-/// The operand of a sum whose kernel can add the other one: a product or a
-/// combination that nothing else reads. Null when there is none.
-static Operation *fusedProducer(arith::AddFOp add) {
-  for (Value operand : {add.getRhs(), add.getLhs()}) {
-    Operation *producer = operand.getDefiningOp();
-    if (!producer || !producer->hasOneUse())
+/// A combination of experts, and what is added to it from the inside out:
+/// nothing else reads the sums on the way.
+namespace {
+struct CombinedSum {
+  CombineExpertsOp combine;
+  SmallVector<Value> addends;
+};
+} // namespace
+
+static std::optional<CombinedSum> combinedSum(arith::AddFOp add) {
+  for (auto [operand, other] : {std::pair(add.getRhs(), add.getLhs()),
+                                std::pair(add.getLhs(), add.getRhs())}) {
+    if (!operand.hasOneUse())
       continue;
-    if (auto linear = dyn_cast<LinearOp>(producer))
-      if (weightFormat(linear.getWeight()))
-        return producer;
-    if (isa<CombineExpertsOp>(producer))
-      return producer;
+    std::optional<CombinedSum> sum;
+    if (auto combine = operand.getDefiningOp<CombineExpertsOp>())
+      sum = {combine, {}};
+    else if (auto inner = operand.getDefiningOp<arith::AddFOp>())
+      sum = combinedSum(inner);
+    if (!sum)
+      continue;
+    sum->addends.push_back(other);
+    return sum;
   }
-  return nullptr;
+  return std::nullopt;
+}
+
+/// The product that adds the other operand of `add` to its results; null when
+/// there is none.
+static LinearOp fusedProduct(arith::AddFOp add) {
+  if (combinedSum(add))
+    return {};
+  for (Value operand : {add.getRhs(), add.getLhs()})
+    if (auto linear = operand.getDefiningOp<LinearOp>())
+      if (linear->hasOneUse() && weightFormat(linear.getWeight()))
+        return linear;
+  return {};
 }
 
 bool X86Provider::isFusedIntoUser(Operation *op) {
@@ -113,19 +136,22 @@ bool X86Provider::isFusedIntoUser(Operation *op) {
   if (isa<SelectRowsOp>(op))
     return isa<RMSNormOp>(user);
   auto add = dyn_cast<arith::AddFOp>(user);
-  return add && fusedProducer(add) == op;
+  if (!add)
+    return false;
+  if (std::optional<CombinedSum> sum = combinedSum(add))
+    return !llvm::is_contained(sum->addends, op->getResult(0));
+  return fusedProduct(add).getOperation() == op;
 }
 
 FailureOr<bool> X86Provider::add(arith::AddFOp op, Builder &builder) {
   if (!isa<RankedTensorType>(op.getType()))
     return false;
-  if (Operation *producer = fusedProducer(op)) {
+  if (std::optional<CombinedSum> sum = combinedSum(op))
+    return combine(sum->combine, op, op.getResult(), sum->addends, builder);
+  if (LinearOp product = fusedProduct(op)) {
     Value other =
-        op.getRhs().getDefiningOp() == producer ? op.getLhs() : op.getRhs();
-    if (auto product = dyn_cast<LinearOp>(producer))
-      return linear(product, op, op.getResult(), other, builder);
-    return combine(cast<CombineExpertsOp>(producer), op, op.getResult(), other,
-                   builder);
+        op.getRhs() == product.getResult() ? op.getLhs() : op.getRhs();
+    return linear(product, op, op.getResult(), other, builder);
   }
   return sumRows(op, builder);
 }
@@ -154,7 +180,7 @@ FailureOr<bool> X86Provider::dispatch(Operation *op, Builder &builder) {
       .Case([&](RouteOp routeOp) { return route(routeOp, builder); })
       .Case([&](GroupTokensOp group) { return groupTokens(group, builder); })
       .Case([&](CombineExpertsOp sum) {
-        return combine(sum, sum, sum.getResult(), Value(), builder);
+        return combine(sum, sum, sum.getResult(), {}, builder);
       })
       .Case(
           [&](LatentAppendOp append) { return latentAppend(append, builder); })

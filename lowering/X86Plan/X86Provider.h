@@ -50,7 +50,7 @@ private:
   FailureOr<bool> route(RouteOp op, Builder &builder);
   FailureOr<bool> groupTokens(GroupTokensOp op, Builder &builder);
   FailureOr<bool> combine(CombineExpertsOp op, Operation *at, Value result,
-                          Value addend, Builder &builder);
+                          ValueRange addends, Builder &builder);
   // X86Attention.cpp
   FailureOr<bool> latentAppend(LatentAppendOp op, Builder &builder);
   FailureOr<bool> latentAttention(LatentAttentionOp op, Builder &builder);
