@@ -7,6 +7,8 @@
 #include "lowering/X86/PanelDot.h"
 #include "lowering/X86/RowEmitter.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 namespace mlir::dsv2::x86 {
 
 MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
@@ -64,6 +66,16 @@ void PanelDot::emit(Value panel, Value begin, Value end,
     });
     from = to;
   }
+}
+
+/// One line now and then is enough: the hardware fetches its neighbors, but
+/// does not go beyond a page of 4 KiB by itself.
+void PanelDot::prefetchAhead(Value at) {
+  constexpr int64_t distance = 12 << 10;
+  auto type = cast<MemRefType>(weights.getType());
+  Value ahead = b.add(at, distance * 8 / type.getElementTypeBitWidth());
+  memref::PrefetchOp::create(b, weights, ValueRange(ahead), /*isWrite=*/false,
+                             /*localityHint=*/2, /*isDataCache=*/true);
 }
 
 SmallVector<Value> PanelDot::emitBlock(Value panel, Rows block, int64_t first,
@@ -131,6 +143,8 @@ SmallVector<Value> PanelDot::emitBf16(Value panel, Rows block, int64_t first,
       [&](Value k, ValueRange carried) {
         Sums sums(carried);
         Value at = b.add(start, b.mul(k, panelRows));
+        if (block.size() == 1)
+          prefetchAhead(at);
         for (int64_t u = 0; u < unroll; ++u) {
           Sums w;
           for (int64_t v = 0; v < vectors; ++v)

@@ -49,6 +49,9 @@ private:
   /// Registers of the panel to compute at once.
   int64_t vectorsAtOnce(int64_t rows) const;
 
+  /// Fetches a line some way ahead in the stream of weights, of which element
+  /// `at` is read now.
+  void prefetchAhead(Value at);
   Sums emitBlock(Value panel, Rows rows, int64_t first, int64_t vectors);
   Sums emitF32(Value panel, Rows rows, int64_t first, int64_t vectors);
   Sums emitBf16(Value panel, Rows rows, int64_t first, int64_t vectors);

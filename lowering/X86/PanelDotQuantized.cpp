@@ -82,6 +82,8 @@ SmallVector<Value> PanelDot::emitQuantized(Value panel, Rows block,
       b.index(0), b.index(groups), 1, zeros,
       [&](Value group, ValueRange carried) {
         Value at = b.add(panelStart, b.mul(group, bytes));
+        if (block.size() == 1)
+          prefetchAhead(at);
         Sums dots = emitGroup(at, group, starts, words, first, vectors);
         Sums weightScales, sums(carried);
         for (int64_t v = 0; v < vectors; ++v)
