@@ -16,6 +16,7 @@
 #include "models/RandomTensorSource.h"
 #include "models/builder/ImportModel.h"
 #include "models/tokenizer/TokenizerReader.h"
+#include "passes/AttentionCost.h"
 #include "runtime/base/AtomicFile.h"
 #include "tools/common/CompilerTool.h"
 #include "tools/dsv2-compile/Progress.h"
@@ -58,6 +59,7 @@ private:
     return failure();
   }
 
+  int64_t decodeTokens() const;
   LogicalResult checkOptions();
   LogicalResult openSource();
   LogicalResult openWeights();
@@ -92,6 +94,26 @@ private:
 };
 
 } // namespace
+
+/// Query tokens up to which the latent form is faster after a typical context:
+/// the bound of the phase that is to use it.
+int64_t Compilation::decodeTokens() const {
+  constexpr int64_t least = 8, most = 64;
+  if (isReference())
+    return least;
+  const ::dsv2::Config &config = source.config;
+  AttentionWork work;
+  work.heads = config.heads;
+  work.latent = config.kvLoraRank;
+  work.rope = config.qkRopeHeadDim;
+  work.key = config.qkNopeHeadDim;
+  work.value = config.vHeadDim;
+  work.queries = 1;
+  work.past = 4096;
+  double even = work.breakEvenQueries(AttentionRates::measured(
+      options.cache == "int8", options.quantize != "none"));
+  return static_cast<int64_t>(std::clamp<double>(even, least, most));
+}
 
 LogicalResult Compilation::checkOptions() {
   if (options.output.empty() && options.stopAfter == Phase::artifact)
@@ -402,9 +424,7 @@ LogicalResult Compilation::run() {
   FusePipelineOptions fuse;
   fuse.extraPasses = options.extraPasses;
   fuse.absorb = "form=" + options.attention;
-  // Up to so many tokens after a few thousand, the latent form is faster.
-  if (!isReference())
-    fuse.decodeTokens = 64;
+  fuse.decodeTokens = decodeTokens();
   if (options.quantize == "int8" || options.quantize == "int4")
     fuse.quantize = "format=" + options.quantize;
   else if (options.quantize != "none")
