@@ -6,8 +6,8 @@
 
 #include "runtime/drivers/cpu/CpuFeatures.h"
 #include "tools/common/Format.h"
-#include "tools/common/WeightType.h"
 #include "tools/dsv2-inspect/Sections.h"
+#include "tools/dsv2-inspect/WeightParts.h"
 
 #include <limits>
 #include <map>
@@ -20,13 +20,10 @@ std::string dsv2::text(const flatbuffers::String *string) {
 
 namespace {
 
-struct FormatTotal {
-  uint64_t weights = 0, parameters = 0, bytes = 0;
-};
-
 /// The bytes of a file by what they are for.
 struct Parts {
-  std::map<std::string, FormatTotal> weights; ///< by number format
+  FormatTotals weights;                        ///< by number format
+  std::map<std::string, FormatTotals> classes; ///< by what they are for
   uint64_t kernels = 0, constants = 0, metadata = 0;
 };
 
@@ -35,13 +32,14 @@ struct Parts {
 static Parts partsOf(const Artifact &artifact) {
   const schema::Artifact &metadata = artifact.metadata();
   Parts parts;
-  for (const schema::Weight *weight : *metadata.weights()) {
-    FormatTotal &total =
-        parts.weights[parseWeightType(weight->type()->string_view()).format];
-    ++total.weights;
-    total.parameters += weight->parameters();
-    total.bytes += weight->bytes();
-  }
+  parts.classes = weightParts(artifact);
+  for (const auto &[part, formats] : parts.classes)
+    for (const auto &[format, some] : formats) {
+      FormatTotal &total = parts.weights[format];
+      total.weights += some.weights;
+      total.parameters += some.parameters;
+      total.bytes += some.bytes;
+    }
   for (const schema::KernelLibrary *library : *metadata.libraries())
     parts.kernels += library->object()->size();
   if (metadata.plan()->constants())
@@ -67,12 +65,20 @@ Json dsv2::summaryJson(const Artifact &artifact) {
   const schema::CacheLayout &cache = *metadata.cache();
   const schema::BuildInfo &build = *metadata.build();
   Parts parts = partsOf(artifact);
-  Json weights = Json::array();
+  Json weights = Json::array(), classes = Json::array();
   for (const auto &[format, total] : parts.weights)
     weights.push_back({{"format", format},
                        {"weights", total.weights},
                        {"parameters", total.parameters},
                        {"bytes", total.bytes}});
+  for (const auto &[name, formats] : parts.classes)
+    for (const auto &[format, total] : formats)
+      classes.push_back({{"class", name},
+                         {"format", format},
+                         {"weights", total.weights},
+                         {"parameters", total.parameters},
+                         {"bytes", total.bytes},
+                         {"bits_per_weight", total.bitsPerParameter()}});
   Json phases = Json::array();
   for (const schema::Program *program : *metadata.plan()->programs())
     phases.push_back(
@@ -104,6 +110,7 @@ Json dsv2::summaryJson(const Artifact &artifact) {
         {"weights", artifact.weightBytes()},
         {"weights_present", artifact.hasWeights()},
         {"weights_by_format", weights},
+        {"weights_by_class", classes},
         {"kernels", parts.kernels},
         {"constants", parts.constants},
         {"metadata", parts.metadata},
@@ -153,6 +160,17 @@ static std::string phasesText(const schema::Artifact &metadata) {
          std::to_string(program->dispatches()->size()) + " dispatches"});
   }
   return "phases\n" + formatColumns(rows, "llll");
+}
+
+static std::string classesText(const Parts &parts) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto &[name, formats] : parts.classes)
+    for (const auto &[format, total] : formats)
+      rows.push_back(
+          {"  " + name, format,
+           dsv2::format("%.2f bits a weight", total.bitsPerParameter()),
+           formatBytes(total.bytes)});
+  return "weights\n" + formatColumns(rows, "llrr");
 }
 
 static std::string setsText(const schema::Artifact &metadata) {
@@ -210,5 +228,6 @@ std::string dsv2::summaryText(const Artifact &artifact) {
           orNone(text(build.target())) + ", weights " +
           orNone(text(build.weights())) + ", quantization " +
           orNone(text(build.quantize())));
-  return formatColumns(rows, "ll") + phasesText(metadata) + setsText(metadata);
+  return formatColumns(rows, "ll") + classesText(parts) + phasesText(metadata) +
+         setsText(metadata);
 }
