@@ -41,6 +41,10 @@ createTargetMachine(const InstructionSet &set, std::string &error) {
 /// aborts the process when asked to select one the target lacks.
 std::optional<uint64_t> featureOfIntrinsic(llvm::StringRef name) {
   constexpr std::pair<llvm::StringLiteral, uint64_t> prefixes[] = {
+      {"llvm.x86.ldtilecfg", featureAmxTile},
+      {"llvm.x86.tile", featureAmxTile},
+      {"llvm.x86.tdpbf16ps", featureAmxBf16},
+      {"llvm.x86.tdpb", featureAmxInt8},
       {"llvm.x86.avx512bf16.", featureAvx512bf16},
       {"llvm.x86.avx512.vpdp", featureAvx512vnni},
       {"llvm.x86.avx512.", featureAvx512f},

@@ -35,7 +35,8 @@ KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,
   Value slotToken = spec.gather ? b.binding(5) : Value();
   PanelStore store(b, spec.rows, b.binding(types.size() - 1),
                    {spec.rows, spec.rows});
-  PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0));
+  PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0),
+               spec.gather ? 0 : 1);
 
   int64_t panels = panelCount(spec.rows);
   int64_t perGroup =

@@ -71,7 +71,8 @@ KernelInfo emitLinear(ModuleOp module, StringRef name,
                    spec.paddedOutput);
   if (spec.residual)
     store.addResidual(b.binding(types.size() - 2), residualStrides);
-  PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0));
+  PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0),
+               spec.gather ? 0 : inputHeads);
 
   int64_t panels = panelCount(spec.rows);
   int64_t perGroup =

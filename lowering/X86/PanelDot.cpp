@@ -22,8 +22,12 @@ MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
 }
 
 PanelDot::PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,
-                   Value weights, Value rows)
+                   Value weights, Value rows, int64_t rowDistance)
     : b(builder), format(format), depth(depth), weights(weights), rows(rows) {
+  if (b.set().hasTiles && format != WeightFormat::f32) {
+    tiles.emplace(builder, format, depth, weights, rows, rowDistance);
+    return;
+  }
   if (rowFormatOf(format) == RowFormat::int8) {
     rowScales = b.viewBytes(rows, b.getF32Type());
     rowSums = b.viewBytes(rows, b.getI32Type());
@@ -51,6 +55,8 @@ int64_t PanelDot::vectorsAtOnce(int64_t rows) const {
 
 void PanelDot::emit(Value panel, Value begin, Value end,
                     llvm::function_ref<Value(Value)> rowOf, Epilogue epilogue) {
+  if (tiles)
+    return tiles->emit(panel, begin, end, rowOf, epilogue);
   Value from = begin;
   for (int64_t size : blockSizes()) {
     Value rest = b.sub(end, from);

@@ -18,6 +18,9 @@
 
 #include "lowering/X86/Formats.h"
 #include "lowering/X86/Kernel.h"
+#include "lowering/X86/PanelTiles.h"
+
+#include <optional>
 
 namespace mlir::dsv2::x86 {
 
@@ -26,8 +29,10 @@ MemRefType packedWeightType(MLIRContext *context, WeightFormat format,
                             int64_t rows, int64_t depth, int64_t matrices = 1);
 class PanelDot {
 public:
+  /// Rows that follow each other are `rowDistance` activation rows apart; 0
+  /// when they lie anywhere.
   PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,
-           Value weights, Value rows);
+           Value weights, Value rows, int64_t rowDistance);
 
   /// Receives the float32 sums of `vectors` registers from register `first` of
   /// the panel on, row by row.
@@ -66,6 +71,7 @@ private:
   int64_t depth;
   Value weights, rows;
   Value rowScales, rowSums; ///< int8 rows seen as f32 and as i32
+  std::optional<PanelTiles> tiles;
 };
 
 } // namespace mlir::dsv2::x86

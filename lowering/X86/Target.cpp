@@ -20,6 +20,12 @@ constexpr uint64_t avx512Bits = avx2Bits | featureAvx512f | featureAvx512bw |
 // The cpu is always x86-64-v3: naming a microarchitecture would let LLVM use
 // instructions that the loader does not check for.
 constexpr InstructionSet sets[] = {
+    {"amx", "x86-64-v3",
+     "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+avx512bf16,"
+     "+amx-tile,+amx-bf16,+amx-int8",
+     avx512Bits | featureAvx512vnni | featureAvx512bf16 | featureAmxTile |
+         featureAmxBf16 | featureAmxInt8,
+     16, true, true, true},
     {"avx512-bf16-vnni", "x86-64-v3",
      "+avx512f,+avx512bw,+avx512dq,+avx512vl,+avx512vnni,+avx512bf16",
      avx512Bits | featureAvx512vnni | featureAvx512bf16, 16, true, true},
@@ -45,6 +51,9 @@ uint64_t hostFeatures() {
       {"avx512vl", featureAvx512vl},
       {"avx512vnni", featureAvx512vnni},
       {"avx512bf16", featureAvx512bf16},
+      {"amx-tile", featureAmxTile},
+      {"amx-bf16", featureAmxBf16},
+      {"amx-int8", featureAmxInt8},
   };
   uint64_t bits = 0;
   for (auto [name, bit] : names)
@@ -73,8 +82,8 @@ FailureOr<SmallVector<InstructionSet>> parseTarget(llvm::StringRef target,
       chosen.push_back(set);
   if (chosen.empty()) {
     error = "invalid target '" + target.str() +
-            "'; expected native, x86-64-v3, x86-64-v4, avx512-bf16-vnni, "
-            "avx512, avx2 or reference";
+            "'; expected native, x86-64-v3, x86-64-v4, amx, "
+            "avx512-bf16-vnni, avx512, avx2 or reference";
     return failure();
   }
   return chosen;

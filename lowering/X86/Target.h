@@ -34,17 +34,21 @@ enum CpuFeature : uint64_t {
   featureAvx512vl = 1u << 7,
   featureAvx512vnni = 1u << 8,
   featureAvx512bf16 = 1u << 9,
+  featureAmxTile = 1u << 10,
+  featureAmxInt8 = 1u << 11,
+  featureAmxBf16 = 1u << 12,
 };
 
 /// What an emitter may use, and how LLVM is told to use no more.
 struct InstructionSet {
-  llvm::StringRef name;         ///< "avx2", "avx512", "avx512-bf16-vnni"
+  llvm::StringRef name;         ///< "avx2", "avx512", "avx512-bf16-vnni", "amx"
   llvm::StringRef llvmCpu;      ///< -mcpu
   llvm::StringRef llvmFeatures; ///< -mattr, added to the cpu's
   uint64_t features;            ///< CpuFeature bits a CPU needs to run it
   int64_t lanes;                ///< float32 in one vector register
   bool hasBf16Dot;              ///< vdpbf16ps, vcvtneps2bf16
   bool hasVnni;                 ///< vpdpbusd
+  bool hasTiles = false;        ///< AMX with bf16 and int8
 
   int64_t vectorBytes() const { return lanes * 4; }
   bool hasAvx512() const { return lanes == 16; }

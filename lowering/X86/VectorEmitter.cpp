@@ -315,6 +315,10 @@ Value VectorEmitter::mulInt(Value i32, int32_t factor) {
   return arith::MulIOp::create(*this, i32, splatIntLike(i32, factor));
 }
 
+Value VectorEmitter::addInt(Value a, Value b) {
+  return arith::AddIOp::create(*this, a, b);
+}
+
 Value VectorEmitter::bitcast(Value value, Type element) {
   auto type = dyn_cast<VectorType>(value.getType());
   if (!type)

@@ -113,6 +113,7 @@ public:
   Value toF32(Value i32);      ///< exact below 2^24
   Value roundToI32(Value f32); ///< nearest even; |x| < 2^31
   Value mulInt(Value i32, int32_t factor);
+  Value addInt(Value a, Value b);
   Value bitcast(Value vector, Type element);
 
   // ---- Narrow formats ------------------------------------------------------

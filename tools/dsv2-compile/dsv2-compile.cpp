@@ -32,7 +32,8 @@ static cl::opt<std::string> output("o", cl::desc("Output file"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::opt<std::string>
     target("target", cl::init("native"), cl::value_desc("name"),
-           cl::desc("native, x86-64-v3, x86-64-v4, or reference"),
+           cl::desc("native, x86-64-v3, x86-64-v4, one instruction set "
+                    "(amx, avx512-bf16-vnni, avx512, avx2), or reference"),
            cl::cat(category));
 static cl::opt<std::string> weights(
     "weights", cl::value_desc("source"), cl::cat(category),

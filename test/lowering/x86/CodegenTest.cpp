@@ -174,13 +174,15 @@ TEST(TargetTest, Parse) {
     return result;
   };
   using Names = std::vector<std::string>;
-  EXPECT_EQ(names("x86-64-v3"), Names({"avx512-bf16-vnni", "avx512", "avx2"}));
-  EXPECT_EQ(names("x86-64-v4"), Names({"avx512-bf16-vnni", "avx512"}));
+  EXPECT_EQ(names("x86-64-v3"),
+            Names({"amx", "avx512-bf16-vnni", "avx512", "avx2"}));
+  EXPECT_EQ(names("x86-64-v4"), Names({"amx", "avx512-bf16-vnni", "avx512"}));
   EXPECT_EQ(names("avx512"), Names({"avx512"}));
   EXPECT_EQ(names("native").size(), 1u);
   EXPECT_EQ(names("sparc"), Names());
   EXPECT_EQ(error, "invalid target 'sparc'; expected native, x86-64-v3, "
-                   "x86-64-v4, avx512-bf16-vnni, avx512, avx2 or reference");
+                   "x86-64-v4, amx, avx512-bf16-vnni, avx512, avx2 or "
+                   "reference");
 }
 
 } // namespace

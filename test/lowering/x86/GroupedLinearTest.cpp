@@ -24,7 +24,7 @@ protected:
   /// `slots` has the number of slots of each expert.
   void check(const std::vector<int32_t> &slots, bool gather) {
     uint32_t seed = std::random_device()();
-    for (const InstructionSet &set : hostSets()) {
+    for (const InstructionSet &set : productSets()) {
       SCOPED_TRACE(set.name.str() + ", seed " + std::to_string(seed));
       Random random(seed);
       checkOn(set, slots, gather, random);

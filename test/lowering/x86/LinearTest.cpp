@@ -122,7 +122,7 @@ protected:
   template <typename Check>
   void forEachSet(std::vector<LinearSpec> specs, Check check) {
     uint32_t seed = std::random_device()();
-    for (const InstructionSet &set : hostSets()) {
+    for (const InstructionSet &set : productSets()) {
       SCOPED_TRACE(set.name.str() + ", seed " + std::to_string(seed));
       Random random(seed);
       for (LinearSpec spec : specs) {

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "test/lowering/x86/RunKernel.h"
+#include "test/lowering/x86/TileEmulator.h"
 
 #include "lowering/X86/Codegen.h"
 
@@ -102,6 +103,17 @@ std::vector<InstructionSet> hostSets() {
   for (const InstructionSet &set : mlir::dsv2::x86::allInstructionSets())
     if (runsOn(set, mlir::dsv2::x86::hostFeatures()))
       result.push_back(set);
+  return result;
+}
+
+std::vector<InstructionSet> productSets() {
+  using namespace mlir::dsv2::x86;
+  constexpr uint64_t tiles = featureAmxTile | featureAmxInt8 | featureAmxBf16;
+  std::vector<InstructionSet> result;
+  for (const InstructionSet &set : allInstructionSets())
+    if (runsOn(set, hostFeatures() | tiles))
+      result.push_back(set);
+  emulateTiles();
   return result;
 }
 

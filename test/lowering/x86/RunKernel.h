@@ -68,6 +68,9 @@ private:
 
 /// The instruction sets this CPU runs.
 std::vector<InstructionSet> hostSets();
+/// Those and AMX, which is emulated where the CPU lacks it: slowly, so it is
+/// for the kernels that use tiles.
+std::vector<InstructionSet> productSets();
 std::string setName(const InstructionSet &set);
 
 /// Random numbers from a seed that a failing test prints.
