@@ -95,7 +95,8 @@ Launch GemvShape::launch(const GemvSpec &spec) const {
       matrices == 1 && !spec.experts ? tiles : matrices * groups;
   launch.workgroups.blocksPerSM = blocksOfSM;
   launch.threads = threads;
-  launch.minBlocksPerSM = blocksOfSM;
+  // Products of fp8 need more registers than half of an SM has for a block.
+  launch.minBlocksPerSM = spec.format == WeightFormat::fp8 ? 1 : blocksOfSM;
   launch.waitsItself = true;
   return launch;
 }
