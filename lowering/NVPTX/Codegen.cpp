@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/Codegen.h"
+#include "lowering/LLVM/Emission.h"
 
 #include "lowering/NVPTX/EmitPtx.h"
 #include "lowering/NVPTX/Kernel.h"
@@ -33,15 +34,6 @@ void buildLowerToNVVMPipeline(OpPassManager &pm) {
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-}
-
-/// Loads what the passes need while no other thread uses the context.
-void loadDialects(const OpPassManager &pm, MLIRContext &context) {
-  DialectRegistry registry;
-  pm.getDependentDialects(registry);
-  context.appendDialectRegistry(registry);
-  for (StringRef name : registry.getDialectNames())
-    context.getOrLoadDialect(name);
 }
 
 /// A module of its own for one kernel, with all it may refer to.

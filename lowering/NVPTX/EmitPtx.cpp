@@ -5,20 +5,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/EmitPtx.h"
+#include "lowering/LLVM/Emission.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/IR/DiagnosticInfo.h"
-#include "llvm/IR/DiagnosticPrinter.h"
 #include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
-#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -99,26 +97,6 @@ LogicalResult checkDeclarations(ModuleOp source, const llvm::Module &module) {
   return success();
 }
 
-/// Turns LLVM's errors into diagnostics of the module; LLVM would print them
-/// and exit.
-struct DiagnosticForwarder final : llvm::DiagnosticHandler {
-  explicit DiagnosticForwarder(ModuleOp source) : source(source) {}
-
-  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
-    if (info.getSeverity() != llvm::DS_Error)
-      return true;
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    llvm::DiagnosticPrinterRawOStream printer(stream);
-    info.print(printer);
-    source.emitError("expects LLVM to accept the kernel, found: ") << text;
-    HasErrors = true;
-    return true;
-  }
-
-  ModuleOp source;
-};
-
 /// Inline PTX like stmatrix or a barrier needs all lanes of a warp at one
 /// place. LLVM would copy it into both ways of a branch that some lanes take.
 void markCollectives(llvm::Module &module) {
@@ -131,21 +109,6 @@ void markCollectives(llvm::Module &module) {
       if (text->hasSideEffects() || text->getAsmString().contains(".sync"))
         call->setConvergent();
     }
-}
-
-void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
-      .run(module, modules);
 }
 
 } // namespace
@@ -174,7 +137,7 @@ LogicalResult checkOperations(ModuleOp module, StringRef chip) {
 
 FailureOr<std::string> emitPtx(ModuleOp source, StringRef chip) {
   llvm::LLVMContext context;
-  context.setDiagnosticHandler(std::make_unique<DiagnosticForwarder>(source));
+  forwardErrors(context, source, "the kernel");
   std::unique_ptr<llvm::Module> module =
       translateModuleToLLVMIR(source, context);
   if (!module)
@@ -200,15 +163,11 @@ FailureOr<std::string> emitPtx(ModuleOp source, StringRef chip) {
     if (!function.isDeclaration())
       function.addFnAttr(llvm::Attribute::NoUnwind);
   markCollectives(*module);
-  optimize(*module, *machine);
+  optimize(*module, *machine, llvm::OptimizationLevel::O3);
 
   llvm::SmallVector<char, 0> text;
-  llvm::raw_svector_ostream stream(text);
-  llvm::legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, stream, nullptr,
-                                   llvm::CodeGenFileType::AssemblyFile))
+  if (!emitFile(*module, *machine, llvm::CodeGenFileType::AssemblyFile, text))
     return source.emitError("expects an LLVM that can print PTX");
-  passes.run(*module);
   if (context.getDiagHandlerPtr()->HasErrors)
     return failure();
   return std::string(text.begin(), text.end());

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/X86/Codegen.h"
+#include "lowering/LLVM/Emission.h"
 #include "lowering/X86/EmitObject.h"
 #include "lowering/X86/Kernel.h"
 #include "lowering/X86/LowerToLLVM.h"
@@ -45,15 +46,6 @@ std::vector<Partition> partition(ModuleOp kernels, unsigned count) {
   }
   llvm::erase_if(parts, [](Partition &part) { return part.operations == 0; });
   return parts;
-}
-
-/// Loads what the passes need while no other thread uses the context.
-void loadDialects(const OpPassManager &pm, MLIRContext &context) {
-  DialectRegistry registry;
-  pm.getDependentDialects(registry);
-  context.appendDialectRegistry(registry);
-  for (StringRef name : registry.getDialectNames())
-    context.getOrLoadDialect(name);
 }
 
 LogicalResult compile(Partition &part, const InstructionSet &set,

@@ -5,17 +5,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/X86/EmitObject.h"
+#include "lowering/LLVM/Emission.h"
 
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "llvm/IR/DiagnosticInfo.h"
-#include "llvm/IR/DiagnosticPrinter.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/Utils/Cloning.h"
@@ -76,26 +73,6 @@ LogicalResult checkIntrinsics(ModuleOp source, const llvm::Module &module,
   return success();
 }
 
-/// Turns LLVM's errors into diagnostics of the module; LLVM would print them
-/// and exit.
-struct DiagnosticForwarder final : llvm::DiagnosticHandler {
-  explicit DiagnosticForwarder(ModuleOp source) : source(source) {}
-
-  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
-    if (info.getSeverity() != llvm::DS_Error)
-      return true;
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    llvm::DiagnosticPrinterRawOStream printer(stream);
-    info.print(printer);
-    source.emitError("expects LLVM to accept the kernels, found: ") << text;
-    HasErrors = true;
-    return true;
-  }
-
-  ModuleOp source;
-};
-
 void setAttributes(llvm::Module &module, const InstructionSet &set) {
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
@@ -107,31 +84,6 @@ void setAttributes(llvm::Module &module, const InstructionSet &set) {
       function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
-}
-
-void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(module, modules);
-}
-
-bool emitFile(llvm::Module &module, llvm::TargetMachine &machine,
-              llvm::CodeGenFileType type, llvm::SmallVectorImpl<char> &bytes) {
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
-    return false;
-  passes.run(module);
-  return true;
 }
 
 } // namespace
@@ -148,7 +100,7 @@ void prepareObjectEmission(MLIRContext &context) {
 FailureOr<ObjectFile> emitObject(ModuleOp source, const InstructionSet &set,
                                  bool dump) {
   llvm::LLVMContext context;
-  context.setDiagnosticHandler(std::make_unique<DiagnosticForwarder>(source));
+  forwardErrors(context, source, "the kernels");
   std::unique_ptr<llvm::Module> module =
       translateModuleToLLVMIR(source, context);
   if (!module)
@@ -165,7 +117,7 @@ FailureOr<ObjectFile> emitObject(ModuleOp source, const InstructionSet &set,
   module->setDataLayout(machine->createDataLayout());
   module->setTargetTriple(machine->getTargetTriple());
   setAttributes(*module, set);
-  optimize(*module, *machine);
+  optimize(*module, *machine, llvm::OptimizationLevel::O2);
 
   ObjectFile result;
   if (dump) {
