@@ -75,6 +75,24 @@ std::optional<int> dsv2::parseRunOptions(int argc, char **argv,
                "Never choose a token that ends the generation")
       ->group(generation);
 
+  const char *evaluation = "Evaluation";
+  auto *perplexity =
+      app.add_flag("--perplexity", options.perplexity,
+                   "Generate nothing, but print how well the input is "
+                   "predicted: in windows of --ctx tokens (0: 512), the second "
+                   "half of each")
+          ->group(evaluation)
+          ->excludes(chat);
+  auto *byLine = app.add_flag("--by-line", options.byLine,
+                              "Each line of the input is a text by itself, all "
+                              "of which counts")
+                     ->group(evaluation)
+                     ->needs(perplexity);
+  app.add_option("--count-after", options.countAfter,
+                 "Of a line, only what follows this text counts")
+      ->group(evaluation)
+      ->needs(byLine);
+
   const char *execution = "Execution";
   app.add_option("-t,--threads", options.load.threads,
                  "Threads; 0: one for each core")

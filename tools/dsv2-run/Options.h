@@ -22,7 +22,10 @@ struct RunOptions {
   std::string tokens;
   std::string systemText;
   std::string logitsPath;
+  std::string countAfter;
   bool chat = false;
+  bool perplexity = false;
+  bool byLine = false;
   bool printTokens = false;
   bool ignoreEos = false;
   bool quiet = false;

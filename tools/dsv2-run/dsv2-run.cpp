@@ -10,6 +10,7 @@
 #include "tools/dsv2-run/Generator.h"
 #include "tools/dsv2-run/Interrupt.h"
 #include "tools/dsv2-run/Options.h"
+#include "tools/dsv2-run/Perplexity.h"
 #include "tools/dsv2-run/TokenOutput.h"
 
 #include <cerrno>
@@ -36,7 +37,11 @@ private:
   Status checkMemory(int64_t context) const;
   std::vector<int32_t> stopIds() const;
   Result<std::string> readPrompt() const;
+  Result<std::vector<int32_t>> encode(std::string_view text,
+                                      uint32_t flags) const;
   Result<std::vector<int32_t>> promptTokens() const;
+  Result<std::vector<Window>> windows() const;
+  Result<int> evaluate();
   Status checkInput() const;
   void printStart(int64_t context) const;
   void printTimings(const Generator &generator) const;
@@ -168,15 +173,87 @@ Result<std::vector<int32_t>> Run::promptTokens() const {
   Result<std::string> text = readPrompt();
   if (!text.ok())
     return text.status();
+  return encode(*text, DSV2_ENCODE_ADD_SPECIAL | DSV2_ENCODE_PARSE_SPECIAL);
+}
+
+Result<std::vector<int32_t>> Run::encode(std::string_view text,
+                                         uint32_t flags) const {
   // A text has at most as many tokens as bytes, and the added ones.
-  std::vector<int32_t> tokens(text->size() + 8);
+  std::vector<int32_t> tokens(text.size() + 8);
   size_t count = 0;
   DSV2_RETURN_IF_ERROR(takeStatus(
-      dsv2_tokenizer_encode(tokenizer.get(), text->data(), text->size(),
-                            DSV2_ENCODE_ADD_SPECIAL | DSV2_ENCODE_PARSE_SPECIAL,
+      dsv2_tokenizer_encode(tokenizer.get(), text.data(), text.size(), flags,
                             tokens.data(), tokens.size(), &count)));
   tokens.resize(count);
   return tokens;
+}
+
+//===----------------------------------------------------------------------===//
+// Perplexity
+//===----------------------------------------------------------------------===//
+
+/// What is evaluated of the input. Token ids are taken as they are, a text is
+/// given its tokenizer's BOS in each window.
+Result<std::vector<Window>> Run::windows() const {
+  constexpr int64_t usual = 512;
+  auto size = static_cast<size_t>(
+      options.context ? options.context
+                      : std::min(usual, model.info.max_context));
+  if (!options.tokens.empty()) {
+    Result<std::vector<int32_t>> tokens = parseIds(options.tokens, "--tokens");
+    if (!tokens.ok())
+      return tokens.status();
+    return windowsOf(*tokens, size, -1);
+  }
+  Result<std::string> text = readPrompt();
+  if (!text.ok())
+    return text.status();
+  // What is added to an empty text is the BOS of the tokenizer, if it has one.
+  Result<std::vector<int32_t>> added = encode("", DSV2_ENCODE_ADD_SPECIAL);
+  if (!added.ok())
+    return added.status();
+  bool hasBos = !added->empty();
+  int32_t bos = hasBos ? added->front() : -1;
+  if (!options.byLine) {
+    Result<std::vector<int32_t>> tokens = encode(*text, DSV2_ENCODE_PLAIN);
+    if (!tokens.ok())
+      return tokens.status();
+    return windowsOf(*tokens, size, bos);
+  }
+  std::vector<Window> result;
+  for (size_t begin = 0; begin < text->size();) {
+    size_t end = std::min(text->find('\n', begin), text->size());
+    std::string_view line = std::string_view(*text).substr(begin, end - begin);
+    begin = end + 1;
+    size_t counted = line.find(options.countAfter);
+    if (counted == std::string_view::npos)
+      continue;
+    Result<std::vector<int32_t>> tokens = encode(line, DSV2_ENCODE_PLAIN);
+    if (!tokens.ok())
+      return tokens.status();
+    Result<std::vector<int32_t>> before = encode(
+        line.substr(0, counted + options.countAfter.size()), DSV2_ENCODE_PLAIN);
+    if (!before.ok())
+      return before.status();
+    // Larger than the line, so that it is one window.
+    Window window = windowsOf(*tokens, tokens->size() + 2, bos).front();
+    if (!options.countAfter.empty())
+      window.firstCounted += before->size() - (hasBos ? 0 : 1);
+    result.push_back(std::move(window));
+  }
+  return result;
+}
+
+Result<int> Run::evaluate() {
+  Result<std::vector<Window>> texts = windows();
+  if (!texts.ok())
+    return texts.status();
+  Result<Perplexity> result = measurePerplexity(model, *texts, options.chunk);
+  if (!result.ok())
+    return result.status();
+  std::printf("%s\n", result->toText().c_str());
+  DSV2_RETURN_IF_ERROR(flushOutput());
+  return 0;
 }
 
 //===----------------------------------------------------------------------===//
@@ -214,6 +291,8 @@ void Run::printTimings(const Generator &generator) const {
 Result<int> Run::perform() {
   DSV2_RETURN_IF_ERROR(load());
   DSV2_RETURN_IF_ERROR(checkInput());
+  if (options.perplexity)
+    return evaluate();
   std::vector<int32_t> prompt;
   if (!options.chat) {
     Result<std::vector<int32_t>> tokens = promptTokens();
