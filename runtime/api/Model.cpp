@@ -52,7 +52,7 @@ dsv2_status_t dsv2_model_info(const dsv2_model_t *model,
     dsv2_model_info_t info = {};
     info.name = text(about.name());
     info.config_json = text(about.config_json());
-    info.instruction_set = model->model->kernels().name().c_str();
+    info.instruction_set = model->model->kernelTarget();
     info.target = text(build.target());
     info.weights = text(build.weights());
     info.quantize = text(build.quantize());

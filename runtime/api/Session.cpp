@@ -139,14 +139,14 @@ dsv2_status_t dsv2_session_evaluate(dsv2_session_t *session,
 dsv2_status_t dsv2_session_profile_start(dsv2_session_t *session) {
   return guarded([&] {
     DSV2_REQUIRE(session);
-    session->session->executor().startProfile();
+    session->session->runner().startProfile();
     return Status();
   });
 }
 
 void dsv2_session_profile_stop(dsv2_session_t *session) {
   if (session)
-    session->session->executor().stopProfile();
+    session->session->runner().stopProfile();
 }
 
 size_t dsv2_session_profile_count(const dsv2_session_t *session) {
@@ -177,7 +177,7 @@ dsv2_status_t dsv2_session_profile(const dsv2_session_t *session, size_t index,
           *dispatches[static_cast<flatbuffers::uoffset_t>(left)];
       const schema::Kernel &kernel =
           *metadata.kernels()->Get(dispatch.kernel());
-      const auto &times = owner.executor().profile(p);
+      const auto &times = owner.runner().profile(p);
       DispatchProfile time = times.empty() ? DispatchProfile() : times[left];
       auto text = [](const flatbuffers::String *string) {
         return string ? string->c_str() : "";

@@ -80,6 +80,9 @@ private:
   Status verifyModel();
   Status verifyCache();
   Status verifyKernels();
+  Status verifyGpuKernel(const schema::Kernel &kernel);
+  Status verifyTensorMap(const schema::TensorMap &map, uint32_t bindings,
+                         const std::string &where);
   Status verifyWeights();
   Status verifyPlan();
   Status verifyDispatch(const schema::Dispatch &dispatch,
@@ -166,6 +169,18 @@ Status MeaningVerifier::verifyCache() {
 }
 
 Status MeaningVerifier::verifyKernels() {
+  if (const schema::GpuTarget *gpu = artifact.gpu()) {
+    DSV2_RETURN_IF_ERROR(checkName("a GPU", *gpu->name()));
+    if (artifact.libraries()->size() != 0)
+      return fail(
+          "there are kernels for a GPU and for CPUs, expected one kind");
+    if (gpu->fill_kernel() >= 0)
+      DSV2_RETURN_IF_ERROR(checkOrdinal("the GPU", "kernel", gpu->fill_kernel(),
+                                        artifact.kernels()->size()));
+    for (const schema::Kernel *kernel : *artifact.kernels())
+      DSV2_RETURN_IF_ERROR(verifyGpuKernel(*kernel));
+    return Status();
+  }
   if (artifact.libraries()->size() == 0)
     return fail("there is no kernel library, expected at least one");
   for (const schema::KernelLibrary *library : *artifact.libraries()) {
@@ -176,6 +191,53 @@ Status MeaningVerifier::verifyKernels() {
   }
   for (const schema::Kernel *kernel : *artifact.kernels())
     DSV2_RETURN_IF_ERROR(checkName("a kernel", *kernel->symbol()));
+  return Status();
+}
+
+Status MeaningVerifier::verifyGpuKernel(const schema::Kernel &kernel) {
+  DSV2_RETURN_IF_ERROR(checkName("a kernel", *kernel.symbol()));
+  std::string where = "kernel '" + kernel.symbol()->str() + "'";
+  const schema::GpuKernel *gpu = kernel.gpu();
+  if (!gpu || gpu->ptx()->size() == 0)
+    return fail(where + " has no PTX");
+  auto check = [&](const char *what, int64_t value, int64_t low, int64_t high) {
+    return checkRange((where + " " + what).c_str(), value, low, high);
+  };
+  DSV2_RETURN_IF_ERROR(check("bindings", gpu->bindings(), 0, 64));
+  DSV2_RETURN_IF_ERROR(check("threads", gpu->threads(), 1, 1024));
+  DSV2_RETURN_IF_ERROR(check("cluster", gpu->cluster(), 1, 16));
+  DSV2_RETURN_IF_ERROR(check("blocks_per_sm", gpu->blocks_per_sm(), 0, 64));
+  DSV2_RETURN_IF_ERROR(
+      check("dynamic_shared_bytes", gpu->dynamic_shared_bytes(), 0, 1 << 20));
+  if (gpu->tensor_maps())
+    for (const schema::TensorMap *map : *gpu->tensor_maps())
+      DSV2_RETURN_IF_ERROR(verifyTensorMap(*map, gpu->bindings(), where));
+  return Status();
+}
+
+Status MeaningVerifier::verifyTensorMap(const schema::TensorMap &map,
+                                        uint32_t bindings,
+                                        const std::string &where) {
+  DSV2_RETURN_IF_ERROR(checkOrdinal(where, "binding", map.binding(), bindings));
+  uint32_t rank = map.sizes()->size();
+  if (rank < 1 || rank > 5 || map.box()->size() != rank ||
+      (map.strides() ? map.strides()->size() : 0) != rank - 1 ||
+      map.swizzle() > 3)
+    return fail(where + " has a tensor map of rank " + std::to_string(rank) +
+                ", expected 1 to 5 sizes, a box and strides that match");
+  for (int64_t size : *map.sizes())
+    DSV2_RETURN_IF_ERROR(checkRange((where + " tensor map size").c_str(), size,
+                                    1, int64_t(1) << 32));
+  for (uint32_t size : *map.box())
+    DSV2_RETURN_IF_ERROR(
+        checkRange((where + " tensor map box").c_str(), size, 1, 256));
+  for (uint32_t i = 0; i + 1 < rank; ++i) {
+    int64_t stride = map.strides()->Get(i);
+    if (stride < 16 || stride % 16 != 0 || stride >= int64_t(1) << 40)
+      return fail(where + " has a tensor map with a stride of " +
+                  std::to_string(stride) +
+                  " bytes, expected a multiple of 16 below 2^40");
+  }
   return Status();
 }
 
@@ -241,6 +303,16 @@ Status MeaningVerifier::verifyDispatch(const schema::Dispatch &dispatch,
                 " to " + std::to_string(dispatch.max_tokens()) +
                 " tokens, expected an ascending range");
   DSV2_RETURN_IF_ERROR(verifyWorkgroups(*dispatch.workgroups(), where));
+  if (artifact.gpu()) {
+    uint32_t taken =
+        artifact.kernels()->Get(dispatch.kernel())->gpu()->bindings();
+    if (dispatch.bindings()->size() != taken)
+      return fail(where + " has " +
+                  std::to_string(dispatch.bindings()->size()) +
+                  " bindings, expected " + std::to_string(taken));
+    if (dispatch.workgroups()->indirect() >= 0)
+      return fail(where + " has a count in memory, which GPUs cannot read");
+  }
   // Flatbuffers checks the alignment of the length of a vector only.
   if (reinterpret_cast<uintptr_t>(dispatch.bindings()->Data()) %
           alignof(schema::Binding) !=

@@ -21,7 +21,7 @@ Result<BatchBuilder> BatchBuilder::create(const schema::Limits &limits,
   const int64_t context = sequences * limits.max_context();
   builder.pagesPerSequence = (limits.max_context() + pageSize - 1) / pageSize;
 
-  std::array<int64_t, batchFieldCount> sizes = {};
+  std::array<int64_t, batchFieldCount> &sizes = builder.capacities;
   auto size = [&](BatchField field) -> int64_t & {
     return sizes[static_cast<size_t>(field)];
   };

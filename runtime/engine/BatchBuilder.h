@@ -50,6 +50,11 @@ public:
     return fields;
   }
 
+  /// Elements of each array, at most.
+  const std::array<int64_t, batchFieldCount> &sizes() const {
+    return capacities;
+  }
+
   /// Fills the arrays for inputs that fit the limits, after the cache has grown
   /// by their tokens. The arrays with one element for each token of context are
   /// filled only when `needContext` says that a kernel reads them.
@@ -62,6 +67,7 @@ private:
 
   LargeBuffer memory;
   std::array<int32_t *, batchFieldCount> fields = {};
+  std::array<int64_t, batchFieldCount> capacities = {};
   int64_t pagesPerSequence = 0;
 };
 

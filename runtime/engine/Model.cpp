@@ -34,23 +34,45 @@ Model::load(std::shared_ptr<ThreadPool> pool, const std::string &path,
   Result<Artifact> artifact = Artifact::open(path);
   if (!artifact.ok())
     return artifact.status();
-  DSV2_RETURN_IF_ERROR(artifact->requireWeights());
-  const schema::Artifact &metadata = artifact->metadata();
-  Result<uint32_t> index = KernelLibrary::choose(metadata, detectCpuFeatures(),
-                                                 options.instructionSet);
-  if (!index.ok())
-    return inFile(path, index.status());
-  Result<KernelLibrary> library = KernelLibrary::load(metadata, *index);
-  if (!library.ok())
-    return inFile(path, library.status());
-  if (options.verifyWeights &&
+  bool isForGpu = artifact->metadata().gpu() != nullptr;
+  // A GPU can fill in weights that the file does not have.
+  if (!isForGpu || artifact->metadata().gpu()->fill_kernel() < 0)
+    DSV2_RETURN_IF_ERROR(artifact->requireWeights());
+  if (options.verifyWeights && artifact->hasWeights() &&
       artifact->weightBytes() > Artifact::maxVerifiedWeightBytes)
     DSV2_RETURN_IF_ERROR(artifact->verifyWeights());
+  std::shared_ptr<Model> model(
+      new Model(std::move(pool), *std::move(artifact), options.placement));
+  if (isForGpu) {
+    const std::string target = model->metadata().gpu()->name()->str();
+    if (!options.instructionSet.empty() && options.instructionSet != target)
+      return inFile(path,
+                    Status(StatusCode::incompatible,
+                           "expected a model for '" + options.instructionSet +
+                               "', found one for " + target));
+    Result<std::shared_ptr<const cuda::CudaModel>> gpu =
+        cuda::CudaModel::load(model->loaded);
+    if (!gpu.ok())
+      return inFile(path, gpu.status());
+    model->onGpu = *std::move(gpu);
+    return std::shared_ptr<const Model>(std::move(model));
+  }
+  Result<uint32_t> index = KernelLibrary::choose(
+      model->metadata(), detectCpuFeatures(), options.instructionSet);
+  if (!index.ok())
+    return inFile(path, index.status());
+  Result<KernelLibrary> library =
+      KernelLibrary::load(model->metadata(), *index);
+  if (!library.ok())
+    return inFile(path, library.status());
+  model->library = *std::move(library);
   if (options.populate)
-    populate(*artifact, *pool, options.placement);
-  return std::shared_ptr<const Model>(
-      new Model(std::move(pool), *std::move(artifact), *std::move(library),
-                options.placement));
+    populate(model->loaded, *model->pool, options.placement);
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+const char *Model::kernelTarget() const {
+  return library ? library->name().c_str() : metadata().gpu()->name()->c_str();
 }
 
 int64_t Model::maxQueryTokens() const {

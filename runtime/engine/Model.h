@@ -11,8 +11,10 @@
 #include "runtime/drivers/cpu/KernelLibrary.h"
 #include "runtime/drivers/cpu/NumaPlacement.h"
 #include "runtime/drivers/cpu/ThreadPool.h"
+#include "runtime/drivers/cuda/CudaExecutor.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace dsv2 {
@@ -38,7 +40,12 @@ public:
 
   const Artifact &artifact() const { return loaded; }
   const schema::Artifact &metadata() const { return loaded.metadata(); }
-  const KernelLibrary &kernels() const { return library; }
+  /// The kernels for this CPU; null when the artifact is for a GPU.
+  const KernelLibrary *kernels() const { return library ? &*library : nullptr; }
+  /// The model on a GPU; null when the artifact is for CPUs.
+  const std::shared_ptr<const cuda::CudaModel> &gpu() const { return onGpu; }
+  /// What runs it: an instruction set of the CPU, or a kind of GPU.
+  const char *kernelTarget() const;
   ThreadPool &threads() const { return *pool; }
   const NumaPlacement &placement() const { return memoryPlacement; }
 
@@ -47,13 +54,14 @@ public:
 
 private:
   Model(std::shared_ptr<ThreadPool> pool, Artifact artifact,
-        KernelLibrary library, NumaPlacement placement)
+        NumaPlacement placement)
       : pool(std::move(pool)), loaded(std::move(artifact)),
-        library(std::move(library)), memoryPlacement(std::move(placement)) {}
+        memoryPlacement(std::move(placement)) {}
 
   std::shared_ptr<ThreadPool> pool;
   Artifact loaded;
-  KernelLibrary library;
+  std::optional<KernelLibrary> library;
+  std::shared_ptr<const cuda::CudaModel> onGpu;
   NumaPlacement memoryPlacement;
 };
 

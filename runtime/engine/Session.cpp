@@ -7,7 +7,6 @@
 #include "runtime/engine/Session.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -63,11 +62,14 @@ Result<Session::Memory> Session::allocate(const Model &model,
     model.placement().apply(buffer.data(), buffer.size());
     return Status();
   };
-  DSV2_RETURN_IF_ERROR(allocate(memory.arena, metadata.plan()->arena_bytes(),
-                                "the working memory"));
-  DSV2_RETURN_IF_ERROR(allocate(memory.cache,
-                                memory.cachePlaneBytes * layout.layers(),
-                                "the cache; ask for fewer context rows"));
+  // On a GPU these belong to its executor.
+  if (!model.gpu()) {
+    DSV2_RETURN_IF_ERROR(allocate(memory.arena, metadata.plan()->arena_bytes(),
+                                  "the working memory"));
+    DSV2_RETURN_IF_ERROR(allocate(memory.cache,
+                                  memory.cachePlaneBytes * layout.layers(),
+                                  "the cache; ask for fewer context rows"));
+  }
   DSV2_RETURN_IF_ERROR(allocate(memory.logits,
                                 uint64_t(limits.max_logit_rows()) *
                                     metadata.model()->vocab() * sizeof(float),
@@ -79,23 +81,43 @@ Result<Session::Memory> Session::allocate(const Model &model,
   return memory;
 }
 
+Result<std::unique_ptr<StepRunner>> Session::makeRunner(const Model &model,
+                                                        const Memory &memory) {
+  if (!model.gpu())
+    return std::unique_ptr<StepRunner>(std::make_unique<Executor>(
+        model.artifact(), *model.kernels(), model.threads(), memory.buffers()));
+  cuda::HostBuffers host;
+  for (size_t field = 0; field < batchFieldCount; ++field)
+    host.batch[field] = memory.batch.arrays()[field];
+  host.capacity = memory.batch.sizes();
+  host.logits = reinterpret_cast<float *>(memory.logits.data());
+  Result<std::unique_ptr<cuda::CudaExecutor>> made = cuda::CudaExecutor::create(
+      model.artifact(), model.gpu(),
+      memory.pages * model.metadata().cache()->page_size(), host);
+  if (!made.ok())
+    return made.status();
+  return std::unique_ptr<StepRunner>(*std::move(made));
+}
+
 Result<std::unique_ptr<Session>>
 Session::create(std::shared_ptr<const Model> model,
                 const SessionOptions &options) {
   Result<Memory> memory = allocate(*model, options);
   if (!memory.ok())
     return memory.status();
+  Result<std::unique_ptr<StepRunner>> engine = makeRunner(*model, *memory);
+  if (!engine.ok())
+    return engine.status();
   return std::unique_ptr<Session>(
-      new Session(std::move(model), *std::move(memory)));
+      new Session(std::move(model), *std::move(memory), *std::move(engine)));
 }
 
-Session::Session(std::shared_ptr<const Model> model, Memory taken)
+Session::Session(std::shared_ptr<const Model> model, Memory taken,
+                 std::unique_ptr<StepRunner> runner)
     : owner(std::move(model)), memory(std::move(taken)),
       pages(memory.pages, owner->metadata().cache()->page_size(),
             owner->metadata().limits()->max_context()),
-      engine(owner->artifact(), owner->kernels(), owner->threads(),
-             memory.buffers()),
-      maxQueryTokens(owner->maxQueryTokens()) {
+      engine(std::move(runner)), maxQueryTokens(owner->maxQueryTokens()) {
   for (const schema::Program *program : *owner->metadata().plan()->programs()) {
     Phase phase;
     phase.maxQueryTokens = program->max_query_tokens();
@@ -196,7 +218,15 @@ Result<Logits> Session::step(std::span<const SequenceInput> inputs) {
     ++phase;
   StepSizes sizes =
       memory.batch.build(inputs, pages, phases[phase].needContext);
-  engine.run(phase, sizes);
+  if (Status ran = engine->step(phase, sizes); !ran.ok()) {
+    // The sequences are what they were; what the step wrote lies behind them.
+    for (const SequenceInput &input : inputs) {
+      int64_t length = pages.find(input.sequence)->length;
+      DSV2_RETURN_IF_ERROR(pages.truncate(
+          input.sequence, length - static_cast<int64_t>(input.tokens.size())));
+    }
+    return ran;
+  }
   return Logits{reinterpret_cast<const float *>(memory.logits.data()),
                 sizes.logitRows, owner->metadata().model()->vocab()};
 }
@@ -216,12 +246,15 @@ Result<Logits> Session::evaluate(SequenceId id, std::span<const int32_t> tokens,
       pages.pagesNeeded(*sequence, static_cast<int64_t>(tokens.size()))));
   if (chunk == 0 || chunk > maxQueryTokens)
     chunk = maxQueryTokens;
+  const int64_t before = sequence->length;
   for (;;) {
     size_t count = std::min<size_t>(tokens.size(), chunk);
     bool last = count == tokens.size();
     SequenceInput input{id, tokens.first(count),
                         last ? LogitsMode::last : LogitsMode::none};
     Result<Logits> logits = step(std::span(&input, 1));
+    if (!logits.ok())
+      DSV2_RETURN_IF_ERROR(pages.truncate(id, before));
     if (last || !logits.ok())
       return logits;
     tokens = tokens.subspan(count);
@@ -240,13 +273,8 @@ Status Session::repeatPages(SequenceId id, int64_t count) {
   DSV2_RETURN_IF_ERROR(checkPages(count));
   const size_t given = sequence->pages.size();
   pages.grow(*sequence, count * pageSize);
-  const schema::CacheLayout &layout = *owner->metadata().cache();
-  const uint64_t pageBytes = uint64_t(pageSize) * layout.row_bytes();
-  for (uint32_t layer = 0; layer < layout.layers(); ++layer) {
-    std::byte *plane = memory.cache.data() + layer * memory.cachePlaneBytes;
-    for (size_t i = given; i < sequence->pages.size(); ++i)
-      std::memcpy(plane + sequence->pages[i] * pageBytes,
-                  plane + sequence->pages[i % given] * pageBytes, pageBytes);
-  }
+  for (size_t i = given; i < sequence->pages.size(); ++i)
+    DSV2_RETURN_IF_ERROR(
+        engine->copyPage(sequence->pages[i], sequence->pages[i % given]));
   return Status();
 }

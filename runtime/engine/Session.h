@@ -49,8 +49,8 @@ public:
   PagedCache &cache() { return pages; }
   const PagedCache &cache() const { return pages; }
   const Model &model() const { return *owner; }
-  Executor &executor() { return engine; }
-  const Executor &executor() const { return engine; }
+  StepRunner &runner() { return *engine; }
+  const StepRunner &runner() const { return *engine; }
 
   /// Runs one batch. When it fails, nothing has changed.
   Result<Logits> step(std::span<const SequenceInput> inputs);
@@ -81,9 +81,12 @@ private:
     bool needContext = false;
   };
 
-  Session(std::shared_ptr<const Model> model, Memory memory);
+  Session(std::shared_ptr<const Model> model, Memory memory,
+          std::unique_ptr<StepRunner> engine);
   static Result<Memory> allocate(const Model &model,
                                  const SessionOptions &options);
+  static Result<std::unique_ptr<StepRunner>> makeRunner(const Model &model,
+                                                        const Memory &memory);
 
   Status check(std::span<const SequenceInput> inputs);
   Status checkTokens(SequenceId sequence, std::span<const int32_t> tokens,
@@ -93,7 +96,7 @@ private:
   std::shared_ptr<const Model> owner;
   Memory memory;
   PagedCache pages;
-  Executor engine;
+  std::unique_ptr<StepRunner> engine;
   std::vector<Phase> phases;
   int64_t maxQueryTokens;
   int64_t steps = 0;

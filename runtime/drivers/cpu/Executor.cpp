@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 using namespace dsv2;
 
@@ -171,6 +172,16 @@ void Executor::runWorkgroups(const Step &step, uint64_t workgroups,
   if (workgroups != 0)
     shareWork({shares.get() + step.counter * threads, threads, step.use},
               thread, workgroups, run);
+}
+
+Status Executor::copyPage(int64_t to, int64_t from) {
+  const schema::CacheLayout &layout = *artifact.metadata().cache();
+  const uint64_t bytes = uint64_t(layout.page_size()) * layout.row_bytes();
+  for (uint32_t layer = 0; layer < layout.layers(); ++layer) {
+    std::byte *plane = buffers.cache + layer * buffers.cachePlaneBytes;
+    std::memcpy(plane + to * bytes, plane + from * bytes, bytes);
+  }
+  return Status();
 }
 
 void Executor::startProfile() {

@@ -13,6 +13,7 @@
 #ifndef DSV2_RUNTIME_DRIVERS_CPU_EXECUTOR_H
 #define DSV2_RUNTIME_DRIVERS_CPU_EXECUTOR_H
 
+#include "runtime/drivers/StepRunner.h"
 #include "runtime/drivers/cpu/KernelLibrary.h"
 #include "runtime/drivers/cpu/ThreadPool.h"
 #include "runtime/drivers/cpu/WorkShare.h"
@@ -31,9 +32,6 @@ struct Binding;
 struct Program;
 } // namespace schema
 
-/// The number of schema::BatchField values.
-inline constexpr size_t batchFieldCount = 12;
-
 /// Memory that bindings refer to. It belongs to the session and stays in place.
 struct ExecutorBuffers {
   std::byte *arena = nullptr;
@@ -43,22 +41,7 @@ struct ExecutorBuffers {
   float *logits = nullptr;
 };
 
-/// The sizes of one step.
-struct StepSizes {
-  int64_t tokens = 0;
-  int64_t sequences = 0;
-  int64_t context = 0;
-  int64_t logitRows = 0;
-};
-
-/// What profiling adds up for one dispatch.
-struct DispatchProfile {
-  uint64_t runs = 0;
-  uint64_t nanoseconds = 0;
-  uint64_t workgroups = 0;
-};
-
-class Executor {
+class Executor final : public StepRunner {
 public:
   /// The arguments must outlive the executor; the artifact must have weights.
   Executor(const Artifact &artifact, const KernelLibrary &library,
@@ -66,13 +49,18 @@ public:
 
   /// Runs program `index`. The batch arrays must be filled.
   void run(size_t index, const StepSizes &sizes);
+  Status step(size_t index, const StepSizes &sizes) override {
+    run(index, sizes);
+    return Status();
+  }
 
-  /// Starts from zero, or stops, timing each dispatch. That adds a barrier
-  /// after each, so that times do not overlap.
-  void startProfile();
-  void stopProfile() { profiling = false; }
-  /// By dispatch of program `index`; empty when never profiled.
-  const std::vector<DispatchProfile> &profile(size_t index) const {
+  Status copyPage(int64_t to, int64_t from) override;
+
+  /// Profiling adds a barrier after each dispatch, so that times do not
+  /// overlap.
+  void startProfile() override;
+  void stopProfile() override { profiling = false; }
+  const std::vector<DispatchProfile> &profile(size_t index) const override {
     return programs[index].profile;
   }
 
