@@ -64,6 +64,32 @@ AttentionItem<Int> itemOf(Math &math, Int index, Int tokens, Int context,
   return item;
 }
 
+/// Of attention over expanded heads, an item is a tile of tokens and a head.
+template <typename Int>
+struct ExpandedItem {
+  Int head;
+  Int firstToken; ///< of the tile, in the sequence
+  Int blocks;     ///< of 128 positions that some token of the tile sees
+};
+
+/// The item `index` of a sequence: by head, and the last tile, which sees the
+/// most, first.
+template <typename Math, typename Int>
+ExpandedItem<Int> expandedItemOf(Math &math, Int index, Int tokens,
+                                 Int context) {
+  constexpr int64_t rows = 128;
+  ExpandedItem<Int> item;
+  Int tiles = math.ceilDiv(tokens, rows);
+  item.head = math.div(index, tiles);
+  Int before = math.sub(index, math.mul(item.head, tiles));
+  Int tile = math.sub(math.add(tiles, -1), before);
+  item.firstToken = math.mul(tile, rows);
+  Int end = math.min(math.add(item.firstToken, rows), tokens);
+  Int visible = math.add(math.sub(context, tokens), end);
+  item.blocks = math.ceilDiv(visible, rows);
+  return item;
+}
+
 } // namespace mlir::dsv2::nvptx
 
 #endif // DSV2_LOWERING_NVPTX_ATTENTIONWORK_H
