@@ -26,6 +26,13 @@ static char *promptOf(EditLine *editor) {
   return static_cast<std::string *>(data)->data();
 }
 
+/// Ctrl-D that is typed while an answer is still written reaches the editor as
+/// a NUL: the terminal marks an end of input so while it reads lines itself.
+static unsigned char endOfInput(EditLine *editor, int) {
+  const LineInfo *line = el_line(editor);
+  return line->lastchar == line->buffer ? CC_EOF : CC_ERROR;
+}
+
 LineEditor::LineEditor(std::string prompt) {
   if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
     return;
@@ -52,6 +59,9 @@ LineEditor::LineEditor(std::string prompt) {
   el_set(terminal->editor, EL_PROMPT, promptOf);
   el_set(terminal->editor, EL_EDITOR, "emacs");
   el_set(terminal->editor, EL_HIST, history, terminal->history);
+  el_set(terminal->editor, EL_ADDFN, "end-of-input", "Ends an empty line",
+         endOfInput);
+  el_set(terminal->editor, EL_BIND, "^@", "end-of-input", nullptr);
   // Restores the terminal when a signal ends the program.
   el_set(terminal->editor, EL_SIGNAL, 1);
 }

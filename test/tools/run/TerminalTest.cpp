@@ -48,18 +48,6 @@ public:
         return false;
     }
   }
-  /// Types Ctrl-D until the program ends: between two lines the terminal itself
-  /// takes it for the end of a line.
-  int endInput() {
-    for (int tries = 0; tries < 20; ++tries) {
-      type("\x04");
-      while (readMore(/*milliseconds=*/1000))
-        ;
-      if (hasEnded)
-        break;
-    }
-    return finish();
-  }
   /// The status as a shell reports it. A program that does not end is killed.
   int finish() {
     while (readMore())
@@ -109,10 +97,20 @@ TEST_F(TerminalTest, EditsAndRemembers) {
   terminal.type("\x1b[A\r"); // the arrow up brings the line back
   ASSERT_TRUE(terminal.await("\nf\r\n")) << terminal.output();
   ASSERT_TRUE(terminal.await("> ")) << terminal.output();
-  EXPECT_EQ(terminal.endInput(), 0) << terminal.output();
+  terminal.type("\x04"); // Ctrl-D
+  EXPECT_EQ(terminal.finish(), 0) << terminal.output();
   // Two turns with three letters each: <bos> <User> abc <Assistant>, then
   // f <eos> <User> abc <Assistant>.
   EXPECT_EQ(readFile(logits).size(), 128 + (6 + 7) * toyVocab * sizeof(float))
+      << terminal.output();
+}
+
+TEST_F(TerminalTest, EndsAfterAnAnswer) {
+  Terminal terminal(DSV2_RUN " " + text + " --chat -n 1 --temp 0 -t 1 -q");
+  // All at once: the terminal takes Ctrl-D before the editor asks for a line.
+  terminal.type("abc\r\x04");
+  EXPECT_EQ(terminal.finish(), 0) << terminal.output();
+  EXPECT_NE(terminal.output().find("\nf\r\n"), std::string::npos)
       << terminal.output();
 }
 
