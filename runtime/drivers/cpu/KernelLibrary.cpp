@@ -17,6 +17,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -96,6 +97,23 @@ static Status writeAll(int descriptor, const uint8_t *data, size_t bytes) {
   return Status();
 }
 
+/// A path for the loader. It takes a path it knows for the library it knows,
+/// and a library that cannot be unloaded stays known after its descriptor is
+/// closed: then the descriptor gets another number.
+static Result<std::string> pathOf(int &descriptor) {
+  for (;;) {
+    std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+    void *known = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (!known)
+      return path;
+    ::dlclose(known);
+    int next = ::fcntl(descriptor, F_DUPFD_CLOEXEC, descriptor + 1);
+    if (next < 0)
+      return systemError("cannot open memory for a kernel library");
+    ::close(std::exchange(descriptor, next));
+  }
+}
+
 Result<KernelLibrary> KernelLibrary::load(const schema::Artifact &artifact,
                                           uint32_t index) {
   const schema::KernelLibrary &source = *artifact.libraries()->Get(index);
@@ -112,8 +130,9 @@ Result<KernelLibrary> KernelLibrary::load(const schema::Artifact &artifact,
   // Kernels may call libm, which a program that has no use for it itself may
   // not have loaded.
   (void)::dlopen("libm.so.6", RTLD_NOW | RTLD_GLOBAL);
-  std::string path = "/proc/self/fd/" + std::to_string(library.descriptor);
-  library.handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  Result<std::string> path = pathOf(library.descriptor);
+  DSV2_RETURN_IF_ERROR(path.status());
+  library.handle = ::dlopen(path->c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library.handle) {
     const char *reason = ::dlerror();
     return Status(StatusCode::incompatible,
