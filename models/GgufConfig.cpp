@@ -10,7 +10,8 @@
 //   heads proper are then under names of their own.
 // - The multiplier of the logarithm is a tenth of mscale_all_dim; mscale is not
 //   stored, and equal to it in every model that was released.
-// - Groups of experts are missing from older files.
+// - Groups of experts are missing from older files, and so are the bounds of
+//   YaRN: these are 32 and 1, except in Kimi-K2.
 //
 //===----------------------------------------------------------------------===//
 
@@ -130,6 +131,12 @@ void ConfigTranslator::rope() {
       {"beta_fast", number("rope.scaling.yarn_beta_fast", 32)},
       {"beta_slow", number("rope.scaling.yarn_beta_slow", 1)},
   };
+  constexpr int64_t mostExpertsOfDeepSeek = 256;
+  if (!has("rope.scaling.yarn_beta_fast") &&
+      integer("expert_count", 0) > mostExpertsOfDeepSeek)
+    notes.push_back("the file does not say where YaRN begins and ends; taking "
+                    "yarn_beta_fast 32 and yarn_beta_slow 1, as DeepSeek-V3 "
+                    "has");
   if (has("rope.scaling.yarn_log_multiplier")) {
     double scale = number("rope.scaling.yarn_log_multiplier", 0) * 10;
     yarn["mscale"] = scale;

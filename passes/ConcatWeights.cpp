@@ -20,27 +20,46 @@ static Value getPlain(Value weight) {
   return type.getEncoding() || !type.hasStaticShape() ? Value() : weight;
 }
 
+/// Whether the groups of a format lie within rows.
+static bool isGrouped(RankedTensorType type) {
+  return type.hasStaticShape() &&
+         isa_and_nonnull<BlockInt8Attr, BlockInt4Attr>(type.getEncoding());
+}
+
+/// Whether the weights before quantization can be concatenated instead.
+static bool arePlainAlike(Value a, Value b) {
+  Value aPlain = getPlain(a), bPlain = getPlain(b);
+  return aPlain && bPlain &&
+         getElementTypeOrSelf(aPlain) == getElementTypeOrSelf(bPlain);
+}
+
 bool dsv2::canConcat(Value a, Value b) {
   auto aType = cast<RankedTensorType>(a.getType());
   auto bType = cast<RankedTensorType>(b.getType());
   if (aType.getElementType() != bType.getElementType() ||
       aType.getEncoding() != bType.getEncoding())
     return false;
-  Value aPlain = getPlain(a), bPlain = getPlain(b);
-  return aPlain && bPlain &&
-         getElementTypeOrSelf(aPlain) == getElementTypeOrSelf(bPlain);
+  return arePlainAlike(a, b) || (isGrouped(aType) && isGrouped(bType));
 }
 
 Value dsv2::concatWeights(OpBuilder &builder, Location loc, int64_t dim,
                           ArrayRef<Value> weights) {
-  SmallVector<Value> plain = llvm::map_to_vector(weights, getPlain);
-  Value result = tensor::ConcatOp::create(builder, loc, dim, plain);
   auto type = cast<RankedTensorType>(weights.front().getType());
+  bool arePlain = llvm::all_of(weights, [&](Value weight) {
+    return arePlainAlike(weights.front(), weight);
+  });
+  SmallVector<Value> inputs(weights);
+  if (arePlain)
+    inputs = llvm::map_to_vector(weights, getPlain);
+  ArrayRef<int64_t> shape =
+      tensor::ConcatOp::inferResultType(dim, ValueRange(inputs).getTypes())
+          .getShape();
+  auto result =
+      RankedTensorType::get(shape, type.getElementType(), type.getEncoding());
+  if (!arePlain)
+    return tensor::ConcatOp::create(builder, loc, result, dim, inputs);
+  Value concat = tensor::ConcatOp::create(builder, loc, dim, inputs);
   if (!type.getEncoding())
-    return result;
-  auto shape = cast<RankedTensorType>(result.getType()).getShape();
-  return QuantizeOp::create(
-      builder, loc,
-      RankedTensorType::get(shape, type.getElementType(), type.getEncoding()),
-      result);
+    return concat;
+  return QuantizeOp::create(builder, loc, result, concat);
 }

@@ -12,9 +12,8 @@
 namespace mlir::dsv2 {
 
 /// Whether the rows of `a` and `b` can be stored in one weight without a change
-/// of value: both are plain, or both are quantized to one format from plain
-/// weights of one element type. Groups lie along rows, so that concatenating
-/// rows and quantizing commute.
+/// of value: both are plain, or both are in groups of one format. Groups lie
+/// along rows, so that concatenating rows and quantizing commute.
 bool canConcat(Value a, Value b);
 
 /// The concatenation of `weights` along `dim`, which is not their last. All

@@ -55,7 +55,7 @@ struct FuseGate final : OpRewritePattern<SwigluOp> {
       return rewriter.notifyMatchFailure(op, "gate or up has other uses");
     if (!canConcat(gate.getWeight(), up.getWeight()))
       return rewriter.notifyMatchFailure(
-          op, "the weights differ in type or are read with a number format");
+          op, "the weights differ in type or have blocks of several rows");
 
     Location loc = op.getLoc();
     Value weight = concatWeights(rewriter, loc, outputDim(gate),

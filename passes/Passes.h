@@ -22,6 +22,7 @@ enum class AttentionForm {
 enum class WeightFormat {
   Default, ///< That of the pass's `format` option.
   Keep,    ///< Left as it is.
+  Bf16,    ///< Plain numbers.
   Int8,    ///< `#dsv2.block_int8<32>`
   Int4     ///< `#dsv2.block_int4<32>`
 };

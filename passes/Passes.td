@@ -19,6 +19,8 @@ class DSV2_FormatOption<string cppName, string flag, string default,
                    "As `format` says"),
         clEnumValN(::mlir::dsv2::WeightFormat::Keep, "keep",
                    "The format it has"),
+        clEnumValN(::mlir::dsv2::WeightFormat::Bf16, "bf16",
+                   "16-bit floating point"),
         clEnumValN(::mlir::dsv2::WeightFormat::Int8, "int8",
                    "8-bit integers in groups of 32"),
         clEnumValN(::mlir::dsv2::WeightFormat::Int4, "int4",
@@ -212,7 +214,7 @@ def FuseDownProjectionsPass : Pass<"dsv2-fuse-down-projections"> {
     Weights that `dsv2.quantize` makes of one type are concatenated before it.
 
     Leaves alone routers, both halves of gated units (`dsv2-fuse-gate-up`),
-    weights of different types or read with a number format, and those that are
+    weights of different types or in `block_fp8`, and those that are
     computed from the first product.
 
     Does not change rounding.
@@ -250,7 +252,7 @@ def FuseGateUpPass : Pass<"dsv2-fuse-gate-up"> {
     Weights that `dsv2.quantize` makes of one type are concatenated before it.
 
     Leaves alone gate and up of different inputs, with other uses, or whose
-    weights have different types or are read with a number format.
+    weights have different types or are in `block_fp8`.
 
     Does not change rounding.
   }];
@@ -313,12 +315,17 @@ def QuantizeWeightsPass : Pass<"dsv2-quantize-weights"> {
 
     A class has its own option; `format` is for classes without. The classes are
     found by what a product feeds: `experts` are selected by a route, `dense`
-    products are next to `dsv2.swiglu`, those of the `head` are returned, and the
-    remaining ones are `attention`. Up-projections of heads are small and stay
-    precise unless their option says otherwise; quantize them after
-    `dsv2-absorb-up-projections`. A weight in `block_fp8` is dequantized first.
+    products are next to `dsv2.swiglu`, `shared` ones too, but their results are
+    added to those of experts, those of the `head` are returned, and the
+    remaining ones are `attention`. Shared experts without an option have that of
+    `dense`. Up-projections of heads are small and stay precise unless their
+    option says otherwise; quantize them after `dsv2-absorb-up-projections`.
 
-    Leaves alone routers, embeddings and norms, weights that are quantized
+    The values of a weight in another block format are quantized; where
+    `dsv2.quantize` computes them, its operand is. `bf16` replaces quantized
+    weights by their values and rounds them.
+
+    Leaves alone routers, embeddings and norms, weights in the chosen format
     already, and those that depend on activations. Any width is allowed: the last
     group of a row may be shorter.
 
@@ -330,6 +337,8 @@ def QuantizeWeightsPass : Pass<"dsv2-quantize-weights"> {
                       "Projections of queries, latents and results">,
     DSV2_FormatOption<"dense", "dense", "Default",
                       "Gated units for all tokens, shared experts among them">,
+    DSV2_FormatOption<"shared", "shared", "Default",
+                      "Gated units for all tokens beside experts">,
     DSV2_FormatOption<"experts", "experts", "Default",
                       "Gated units for selected tokens">,
     DSV2_FormatOption<"head", "head", "Default", "Logits">,
@@ -337,7 +346,7 @@ def QuantizeWeightsPass : Pass<"dsv2-quantize-weights"> {
                       "Maps between each head and the latent">
   ];
   let statistics = [
-    Statistic<"numQuantized", "num-quantized", "Number of weights quantized">
+    Statistic<"numQuantized", "num-quantized", "Number of weights given a format">
   ];
 }
 

@@ -7,6 +7,7 @@
 #include "passes/Passes.h"
 #include "passes/WeightClass.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
@@ -23,8 +24,11 @@ namespace {
 /// Elements that share a scale: what packed formats are made for.
 constexpr int64_t groupSize = 32;
 
-RankedTensorType quantizedType(RankedTensorType type, WeightFormat format) {
+/// The type of a weight in `format`.
+RankedTensorType typeIn(RankedTensorType type, WeightFormat format) {
   MLIRContext *context = type.getContext();
+  if (format == WeightFormat::Bf16)
+    return RankedTensorType::get(type.getShape(), BFloat16Type::get(context));
   if (format == WeightFormat::Int8)
     return RankedTensorType::get(type.getShape(), IntegerType::get(context, 8),
                                  BlockInt8Attr::get(context, groupSize));
@@ -32,7 +36,33 @@ RankedTensorType quantizedType(RankedTensorType type, WeightFormat format) {
                                BlockInt4Attr::get(context, groupSize));
 }
 
-/// product(x, w) -> product(x, quantize(w)), for each weight of `format`
+/// The weight before it was quantized, or the values it stands for.
+Value precise(PatternRewriter &rewriter, Value weight) {
+  if (auto quantize = weight.getDefiningOp<QuantizeOp>())
+    return quantize.getWeight();
+  auto type = cast<RankedTensorType>(weight.getType());
+  if (!type.getEncoding())
+    return weight;
+  return DequantizeOp::create(
+      rewriter, weight.getLoc(),
+      RankedTensorType::get(type.getShape(), rewriter.getF32Type()), weight);
+}
+
+Value convert(PatternRewriter &rewriter, Value weight, RankedTensorType to) {
+  Location loc = weight.getLoc();
+  weight = precise(rewriter, weight);
+  if (to.getEncoding())
+    return QuantizeOp::create(rewriter, loc, to, weight);
+  auto type = cast<RankedTensorType>(weight.getType());
+  if (type == to)
+    return weight;
+  if (!type.getElementType().isF32())
+    weight = arith::ExtFOp::create(rewriter, loc,
+                                   type.clone(rewriter.getF32Type()), weight);
+  return arith::TruncFOp::create(rewriter, loc, to, weight);
+}
+
+/// product(x, w) -> product(x, convert(w)), for each weight of `format`
 struct QuantizeOperands final : RewritePattern {
   using FormatOf = std::function<WeightFormat(WeightClass)>;
 
@@ -45,17 +75,10 @@ struct QuantizeOperands final : RewritePattern {
                                 PatternRewriter &rewriter) const override {
     bool changed = false;
     for (OpOperand &operand : op->getOpOperands()) {
-      FailureOr<WeightFormat> format = chooseFormat(operand, rewriter);
-      if (failed(format))
+      FailureOr<RankedTensorType> type = chooseType(operand, rewriter);
+      if (failed(type))
         continue;
-      Value weight = operand.get();
-      auto type = cast<RankedTensorType>(weight.getType());
-      if (type.getEncoding()) {
-        type = RankedTensorType::get(type.getShape(), rewriter.getF32Type());
-        weight = DequantizeOp::create(rewriter, weight.getLoc(), type, weight);
-      }
-      weight = QuantizeOp::create(rewriter, weight.getLoc(),
-                                  quantizedType(type, *format), weight);
+      Value weight = convert(rewriter, operand.get(), *type);
       rewriter.modifyOpInPlace(op, [&] { operand.set(weight); });
       ++numQuantized;
       changed = true;
@@ -64,9 +87,9 @@ struct QuantizeOperands final : RewritePattern {
   }
 
 private:
-  /// The format `operand` is to be quantized to.
-  FailureOr<WeightFormat> chooseFormat(OpOperand &operand,
-                                       PatternRewriter &rewriter) const {
+  /// The type `operand` is to be given.
+  FailureOr<RankedTensorType> chooseType(OpOperand &operand,
+                                         PatternRewriter &rewriter) const {
     Operation *op = operand.getOwner();
     std::optional<WeightClass> weightClass = classifyWeight(operand);
     if (!weightClass)
@@ -77,12 +100,13 @@ private:
     if (format == WeightFormat::Keep)
       return rewriter.notifyMatchFailure(op, "this class keeps its format");
     auto type = cast<RankedTensorType>(operand.get().getType());
-    if (type.getEncoding() && !isa<BlockFp8Attr>(type.getEncoding()))
-      return rewriter.notifyMatchFailure(op, "the weight is quantized already");
+    RankedTensorType wanted = typeIn(type, format);
+    if (type == wanted)
+      return rewriter.notifyMatchFailure(op, "the weight is in this format");
     if (!isComputedFromWeights(operand.get()))
       return rewriter.notifyMatchFailure(op,
                                          "the weight depends on activations");
-    return format;
+    return wanted;
   }
 
   FormatOf formatOf;
@@ -117,6 +141,8 @@ private:
       return upProjections;
     case WeightClass::Dense:
       return dense;
+    case WeightClass::Shared:
+      return shared == WeightFormat::Default ? dense : shared;
     case WeightClass::Experts:
       return experts;
     case WeightClass::Head:

@@ -6,6 +6,7 @@
 
 #include "passes/WeightClass.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -24,13 +25,38 @@ static bool anyUser(Value value, llvm::function_ref<bool(Operation *)> holds) {
   });
 }
 
+/// Whether `value` is added to the result of selected experts.
+static bool joinsExperts(Value value) {
+  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+    return isa<arith::AddFOp>(user) &&
+           llvm::any_of(user->getOperands(), [](Value operand) {
+             return isa_and_nonnull<ExpertsOp, CombineExpertsOp>(
+                 operand.getDefiningOp());
+           });
+  });
+}
+
+/// Whether the gated unit behind `value` belongs to a shared expert.
+static bool feedsSharedExpert(Value value) {
+  return anyUser(value, [](Operation *user) {
+    return isa<SwigluOp>(user) &&
+           anyUser(user->getResult(0), [](Operation *product) {
+             return isa<LinearOp>(product) &&
+                    joinsExperts(product->getResult(0));
+           });
+  });
+}
+
 static WeightClass classify(LinearOp op) {
   Operation *producer = op.getInput().getDefiningOp();
   while (auto pack = dyn_cast_or_null<PackRowsOp>(producer))
     producer = pack.getInput().getDefiningOp();
-  if (isa_and_nonnull<SwigluOp>(producer) ||
-      anyUser(op.getResult(), llvm::IsaPred<SwigluOp>))
-    return WeightClass::Dense;
+  if (isa_and_nonnull<SwigluOp>(producer))
+    return joinsExperts(op.getResult()) ? WeightClass::Shared
+                                        : WeightClass::Dense;
+  if (anyUser(op.getResult(), llvm::IsaPred<SwigluOp>))
+    return feedsSharedExpert(op.getResult()) ? WeightClass::Shared
+                                             : WeightClass::Dense;
   if (anyUser(op.getResult(), llvm::IsaPred<RouteOp>))
     return WeightClass::Router;
   if (anyUser(op.getResult(), [](Operation *user) {

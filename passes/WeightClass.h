@@ -17,7 +17,8 @@ namespace mlir::dsv2 {
 enum class WeightClass {
   Attention,     ///< Other projections of the residual stream and of queries.
   UpProjections, ///< Maps between each head and the latent.
-  Dense,         ///< Gated units for all tokens, shared experts among them.
+  Dense,         ///< Gated units for all tokens.
+  Shared,        ///< The same beside selected experts.
   Experts,       ///< Gated units for selected tokens.
   Head,          ///< Logits.
   Router         ///< Logits of experts.

@@ -1,18 +1,13 @@
-//===- RowReaders.cpp - Weight expressions as readers of rows -------------===//
+//===- RowReaders.cpp - Readers of rows -----------------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0
 //
 //===----------------------------------------------------------------------===//
 
-#include "lowering/Artifact/WeightEvaluator.h"
-#include "lowering/X86/PackWeights.h"
+#include "lowering/Artifact/RowReaders.h"
 #include "runtime/base/NumberFormats.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 #include <mutex>
 
@@ -21,13 +16,18 @@ using namespace mlir::dsv2;
 using ::dsv2::Status;
 using ::dsv2::TensorSource;
 
-using Reader = std::shared_ptr<const RowReader>;
+using Reader = RowReaderPtr;
 
 int64_t RowReader::rowCount() const {
   int64_t count = 1;
   for (int64_t size : ArrayRef(shape).drop_back(shape.empty() ? 0 : 1))
     count *= size;
   return count;
+}
+
+Status RowReader::readGroups(int64_t, int64_t, int8_t *, uint16_t *) const {
+  return Status(::dsv2::StatusCode::internal,
+                "a weight is read in groups that has none");
 }
 
 namespace {
@@ -46,22 +46,52 @@ public:
   }
 
   Status read(int64_t firstRow, int64_t rows, float *out) const override {
-    if (star == std::string::npos)
-      return source.readRows(name, firstRow, rows, out);
-    while (rows > 0) {
-      int64_t index = firstRow / rowsEach, first = firstRow % rowsEach;
-      int64_t count = std::min(rows, rowsEach - first);
-      std::string one = name;
+    return forTensors(firstRow, rows,
+                      [&](const std::string &tensor, int64_t first,
+                          int64_t count, int64_t done) {
+                        return source.readRows(tensor, first, count,
+                                               out + done * rowSize());
+                      });
+  }
+
+  bool hasGroups() const override {
+    auto info = source.info(tensorAt(0));
+    return info.ok() && info->hasGroups;
+  }
+
+  Status readGroups(int64_t firstRow, int64_t rows, int8_t *quants,
+                    uint16_t *scales) const override {
+    return forTensors(firstRow, rows,
+                      [&](const std::string &tensor, int64_t first,
+                          int64_t count, int64_t done) {
+                        return source.readGroups(
+                            tensor, first, count, quants + done * rowSize(),
+                            scales + done * x86::groupCount(rowSize()));
+                      });
+  }
+
+private:
+  std::string tensorAt(int64_t index) const {
+    std::string one = name;
+    if (star != std::string::npos)
       one.replace(star, 1, std::to_string(index));
-      DSV2_RETURN_IF_ERROR(source.readRows(one, first, count, out));
-      firstRow += count;
-      rows -= count;
-      out += count * rowSize();
+    return one;
+  }
+
+  /// Calls read(tensor, first row, rows, rows before these) for each tensor
+  /// that has some of the rows.
+  template <typename Read>
+  Status forTensors(int64_t firstRow, int64_t rows, Read read) const {
+    for (int64_t done = 0; done < rows;) {
+      int64_t row = firstRow + done;
+      int64_t count = std::min(rows - done, rowsEach - row % rowsEach);
+      DSV2_RETURN_IF_ERROR(
+          read(tensorAt(row / rowsEach), row % rowsEach, count, done));
+      done += count;
     }
     return Status();
   }
 
-private:
   const TensorSource &source;
   std::string name;
   size_t star;
@@ -144,25 +174,51 @@ public:
   }
 
   Status read(int64_t firstRow, int64_t rows, float *out) const override {
+    return forInputs(firstRow, rows,
+                     [&](const RowReader &input, int64_t first, int64_t count,
+                         int64_t done) {
+                       return input.read(first, count, out + done * rowSize());
+                     });
+  }
+
+  bool hasGroups() const override {
+    return llvm::all_of(inputs,
+                        [](const Reader &input) { return input->hasGroups(); });
+  }
+
+  Status readGroups(int64_t firstRow, int64_t rows, int8_t *quants,
+                    uint16_t *scales) const override {
+    return forInputs(firstRow, rows,
+                     [&](const RowReader &input, int64_t first, int64_t count,
+                         int64_t done) {
+                       return input.readGroups(
+                           first, count, quants + done * rowSize(),
+                           scales + done * x86::groupCount(rowSize()));
+                     });
+  }
+
+private:
+  /// Calls read(input, first row, rows, rows before these) for each run of
+  /// rows of one input.
+  template <typename Read>
+  Status forInputs(int64_t firstRow, int64_t rows, Read read) const {
     int64_t period = 0;
     for (int64_t each : rowsEach)
       period += each;
-    while (rows > 0) {
-      int64_t outer = firstRow / period, inner = firstRow % period;
+    for (int64_t done = 0; done < rows;) {
+      int64_t outer = (firstRow + done) / period;
+      int64_t inner = (firstRow + done) % period;
       size_t part = 0;
       while (inner >= rowsEach[part])
         inner -= rowsEach[part++];
-      int64_t run = std::min(rows, rowsEach[part] - inner);
+      int64_t count = std::min(rows - done, rowsEach[part] - inner);
       DSV2_RETURN_IF_ERROR(
-          inputs[part]->read(outer * rowsEach[part] + inner, run, out));
-      firstRow += run;
-      rows -= run;
-      out += run * rowSize();
+          read(*inputs[part], outer * rowsEach[part] + inner, count, done));
+      done += count;
     }
     return Status();
   }
 
-private:
   SmallVector<Reader> inputs;
   SmallVector<int64_t> rowsEach; ///< of each input in one outer step
 };
@@ -238,128 +294,51 @@ public:
     return Status();
   }
 
+  bool hasGroups() const override { return true; }
+
+  Status readGroups(int64_t firstRow, int64_t rows, int8_t *quants,
+                    uint16_t *scales) const override {
+    std::vector<float> values(rows * rowSize());
+    DSV2_RETURN_IF_ERROR(input->read(firstRow, rows, values.data()));
+    x86::quantizeGroups(format, {values.data(), rows, rowSize(), rowSize()},
+                        quants, scales);
+    return Status();
+  }
+
 private:
   Reader input;
   x86::WeightFormat format;
 };
 
-/// Translates one expression.
-class ReaderBuilder {
-public:
-  explicit ReaderBuilder(const TensorSource &source) : source(source) {}
-
-  FailureOr<Reader> build(WeightOp weight) {
-    if (std::optional<StringRef> name = weight.getSource())
-      return Reader(std::make_shared<SourceReader>(
-          weight.getWeightType().getShape(), *name, source));
-    return build(weight.getYielded());
-  }
-
-private:
-  FailureOr<Reader> build(Value value);
-  FailureOr<Reader> slice(tensor::ExtractSliceOp op, Reader input);
-  FailureOr<Reader> concat(tensor::ConcatOp op);
-  FailureOr<Reader> transpose(linalg::TransposeOp op);
-
-  const TensorSource &source;
-};
-
 } // namespace
 
-FailureOr<Reader> ReaderBuilder::slice(tensor::ExtractSliceOp op,
-                                       Reader input) {
-  if (ShapedType::isDynamicShape(op.getStaticOffsets()) ||
-      llvm::any_of(op.getStaticStrides(), [](int64_t s) { return s != 1; }) ||
-      op.getType().getRank() != op.getSourceType().getRank())
-    return op.emitOpError("expects a static box of a weight of its rank");
-  return Reader(std::make_shared<SliceReader>(
-      op.getType().getShape(), op.getStaticOffsets(), std::move(input)));
+Reader mlir::dsv2::makeSourceReader(ArrayRef<int64_t> shape, StringRef name,
+                                    const TensorSource &source) {
+  return std::make_shared<SourceReader>(shape, name, source);
 }
 
-FailureOr<Reader> ReaderBuilder::concat(tensor::ConcatOp op) {
-  unsigned rank = op.getResultType().getRank();
-  if (op.getDim() + 1 >= rank)
-    return op.emitOpError("expects weights concatenated along their rows");
-  SmallVector<Reader> inputs;
-  for (Value operand : op.getInputs()) {
-    FailureOr<Reader> input = build(operand);
-    if (failed(input))
-      return failure();
-    inputs.push_back(*input);
-  }
-  return Reader(std::make_shared<ConcatReader>(op.getResultType().getShape(),
-                                               op.getDim(), std::move(inputs)));
+Reader mlir::dsv2::makeReshapeReader(ArrayRef<int64_t> shape, Reader input) {
+  return std::make_shared<ReshapeReader>(shape, std::move(input));
 }
 
-FailureOr<Reader> ReaderBuilder::transpose(linalg::TransposeOp op) {
-  ArrayRef<int64_t> permutation = op.getPermutation();
-  auto type = cast<RankedTensorType>(op.getInit().getType());
-  int64_t rank = permutation.size();
-  bool swapsLast = rank >= 2 && permutation[rank - 1] == rank - 2 &&
-                   permutation[rank - 2] == rank - 1;
-  for (int64_t i = 0; i < rank - 2; ++i)
-    swapsLast &= permutation[i] == i;
-  if (!swapsLast)
-    return op.emitOpError("expects the last two dimensions of a weight "
-                          "exchanged");
-  FailureOr<Reader> input = build(op.getInput());
-  if (failed(input))
-    return failure();
-  return Reader(std::make_shared<TransposeReader>(type.getShape(), *input));
+Reader mlir::dsv2::makeSliceReader(ArrayRef<int64_t> shape,
+                                   ArrayRef<int64_t> offsets, Reader input) {
+  return std::make_shared<SliceReader>(shape, offsets, std::move(input));
 }
 
-FailureOr<Reader> ReaderBuilder::build(Value value) {
-  Operation *op = value.getDefiningOp();
-  if (auto get = dyn_cast<GetWeightOp>(op))
-    return build(SymbolTable::lookupNearestSymbolFrom<WeightOp>(
-        get, get.getWeightAttr()));
-  if (auto concatOp = dyn_cast<tensor::ConcatOp>(op))
-    return concat(concatOp);
-  if (auto transposeOp = dyn_cast<linalg::TransposeOp>(op))
-    return transpose(transposeOp);
-  if (op->getNumOperands() == 0)
-    return op->emitOpError("cannot be evaluated in a weight");
-  // Packing is the last step and quantizes as it packs, from the values before.
-  if (auto pack = dyn_cast<PackWeightOp>(op)) {
-    auto quantize = pack.getWeight().getDefiningOp<QuantizeOp>();
-    return build(quantize ? quantize.getWeight() : pack.getWeight());
-  }
-  FailureOr<Reader> input = build(op->getOperand(0));
-  if (failed(input))
-    return failure();
-  auto type = cast<RankedTensorType>(value.getType());
-  return TypeSwitch<Operation *, FailureOr<Reader>>(op)
-      .Case([&](tensor::ExtractSliceOp extract) {
-        return slice(extract, *input);
-      })
-      .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
-          [&](Operation *reshape) -> FailureOr<Reader> {
-            if (type.getShape().back() != (*input)->rowSize())
-              return reshape->emitOpError(
-                  "expects a reshape that keeps the rows of a weight");
-            return Reader(
-                std::make_shared<ReshapeReader>(type.getShape(), *input));
-          })
-      .Case([&](arith::ExtFOp) -> FailureOr<Reader> { return *input; })
-      .Case<arith::TruncFOp, DequantizeOp>(
-          [&](Operation *) -> FailureOr<Reader> {
-            if (type.getElementType().isF32())
-              return *input;
-            return Reader(
-                std::make_shared<RoundReader>(*input, type.getElementType()));
-          })
-      .Case([&](QuantizeOp) -> FailureOr<Reader> {
-        return Reader(std::make_shared<QuantizedReader>(
-            *input, type.getElementType().isInteger(8)
-                        ? x86::WeightFormat::int8
-                        : x86::WeightFormat::int4));
-      })
-      .Default([](Operation *other) -> FailureOr<Reader> {
-        return other->emitOpError("cannot be evaluated in a weight");
-      });
+Reader mlir::dsv2::makeConcatReader(ArrayRef<int64_t> shape, unsigned dim,
+                                    SmallVector<Reader> inputs) {
+  return std::make_shared<ConcatReader>(shape, dim, std::move(inputs));
 }
 
-FailureOr<Reader> mlir::dsv2::makeRowReader(WeightOp weight,
-                                            const TensorSource &source) {
-  return ReaderBuilder(source).build(weight);
+Reader mlir::dsv2::makeTransposeReader(ArrayRef<int64_t> shape, Reader input) {
+  return std::make_shared<TransposeReader>(shape, std::move(input));
+}
+
+Reader mlir::dsv2::makeRoundReader(Reader input, Type element) {
+  return std::make_shared<RoundReader>(std::move(input), element);
+}
+
+Reader mlir::dsv2::makeQuantizedReader(Reader input, x86::WeightFormat format) {
+  return std::make_shared<QuantizedReader>(std::move(input), format);
 }

@@ -31,6 +31,14 @@ public:
   virtual ::dsv2::Status read(int64_t firstRow, int64_t rows,
                               float *out) const = 0;
 
+  /// Whether the rows are quantized, and readGroups() gives their quants.
+  virtual bool hasGroups() const { return false; }
+
+  /// The quants of the rows, without zero point, and the f16 scale of each
+  /// group of a row. Called only where hasGroups() is true.
+  virtual ::dsv2::Status readGroups(int64_t firstRow, int64_t rows,
+                                    int8_t *quants, uint16_t *scales) const;
+
   int64_t rowSize() const { return shape.empty() ? 1 : shape.back(); }
   int64_t rowCount() const;
 

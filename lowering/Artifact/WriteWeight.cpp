@@ -27,6 +27,10 @@ struct Layout {
   int64_t matrices = 1;
   int64_t depth = 1;
 
+  bool hasGroups() const {
+    return kind == Kind::panels && (format == x86::WeightFormat::int8 ||
+                                    format == x86::WeightFormat::int4);
+  }
   /// Rows that are written together.
   int64_t unitRows() const { return kind == Kind::panels ? x86::panelRows : 1; }
   int64_t unitsEach() const {
@@ -83,9 +87,18 @@ Status evaluateUnits(const RowReader &reader, const Layout &layout,
                      std::byte *out) {
   int64_t firstRow = first * layout.unitRows();
   int64_t rows = std::min(count * layout.unitRows(), layout.rows - firstRow);
+  int64_t row = matrix * layout.rows + firstRow;
+  if (layout.hasGroups() && reader.hasGroups()) {
+    std::vector<int8_t> quants(rows * layout.depth);
+    std::vector<uint16_t> scales(rows * x86::groupCount(layout.depth));
+    DSV2_RETURN_IF_ERROR(
+        reader.readGroups(row, rows, quants.data(), scales.data()));
+    x86::packGroups(layout.format,
+                    {quants.data(), scales.data(), rows, layout.depth}, out);
+    return Status();
+  }
   std::vector<float> values(rows * layout.depth);
-  DSV2_RETURN_IF_ERROR(
-      reader.read(matrix * layout.rows + firstRow, rows, values.data()));
+  DSV2_RETURN_IF_ERROR(reader.read(row, rows, values.data()));
   if (layout.kind == Layout::Kind::plain) {
     writePlain(values.data(), rows * layout.depth, layout.element, out);
     return Status();

@@ -42,9 +42,15 @@ void packBf16(const WeightTile &tile, std::byte *out) {
   std::memcpy(out, block, sizeof(block));
 }
 
-void packInt8(const WeightTile &tile, std::byte *out) {
-  QuantizedTile quantized;
-  quantizeInt8(tile, quantized);
+void quantize(WeightFormat format, const WeightTile &tile,
+              QuantizedTile &quantized) {
+  if (format == WeightFormat::int8)
+    quantizeInt8(tile, quantized);
+  else
+    quantizeInt4(tile, quantized);
+}
+
+void layOutInt8(const QuantizedTile &quantized, std::byte *out) {
   uint8_t block[quads][panelRows][4];
   for (int64_t quad = 0; quad < quads; ++quad)
     for (int64_t r = 0; r < panelRows; ++r)
@@ -54,9 +60,7 @@ void packInt8(const WeightTile &tile, std::byte *out) {
   std::memcpy(out + sizeof(block), quantized.scales, sizeof(quantized.scales));
 }
 
-void packInt4(const WeightTile &tile, std::byte *out) {
-  QuantizedTile quantized;
-  quantizeInt4(tile, quantized);
+void layOutInt4(const QuantizedTile &quantized, std::byte *out) {
   uint8_t block[quads / 2][panelRows][4];
   for (int64_t pair = 0; pair < quads / 2; ++pair)
     for (int64_t r = 0; r < panelRows; ++r)
@@ -66,6 +70,36 @@ void packInt4(const WeightTile &tile, std::byte *out) {
                                  quantized.quants[8 * pair + 4 + j][r] << 4);
   std::memcpy(out, block, sizeof(block));
   std::memcpy(out + sizeof(block), quantized.scales, sizeof(quantized.scales));
+}
+
+void layOut(WeightFormat format, const QuantizedTile &quantized,
+            std::byte *out) {
+  if (format == WeightFormat::int8)
+    layOutInt8(quantized, out);
+  else
+    layOutInt4(quantized, out);
+}
+
+int zeroPointOf(WeightFormat format) {
+  return format == WeightFormat::int8 ? 128 : 8;
+}
+
+/// One group of each row of a panel.
+void loadTile(WeightFormat format, ConstGroupMatrix matrix, int64_t firstRow,
+              int64_t firstK, QuantizedTile &tile) {
+  int zeroPoint = zeroPointOf(format);
+  int64_t rows = std::min(panelRows, matrix.rows - firstRow);
+  int64_t depth = std::min(groupSize, matrix.depth - firstK);
+  std::memset(tile.quants, zeroPoint, sizeof(tile.quants));
+  std::memset(tile.scales, 0, sizeof(tile.scales));
+  for (int64_t r = 0; r < rows; ++r) {
+    const int8_t *source =
+        matrix.quants + (firstRow + r) * matrix.depth + firstK;
+    for (int64_t k = 0; k < depth; ++k)
+      tile.quants[k][r] = static_cast<uint8_t>(source[k] + zeroPoint);
+    tile.scales[r] = matrix.scales[(firstRow + r) * groupCount(matrix.depth) +
+                                   firstK / groupSize];
+  }
 }
 
 /// The value at row r and k of a packed block.
@@ -106,6 +140,7 @@ float valueAt(WeightFormat format, const std::byte *block, int64_t r,
 void packPanel(WeightFormat format, ConstFloatMatrix matrix, int64_t panel,
                std::byte *out) {
   WeightTile tile;
+  QuantizedTile quantized;
   for (int64_t k = 0; k < paddedDepth(matrix.depth); k += groupSize) {
     loadTile(matrix, panel * panelRows, k, tile);
     switch (format) {
@@ -116,10 +151,9 @@ void packPanel(WeightFormat format, ConstFloatMatrix matrix, int64_t panel,
       packBf16(tile, out);
       break;
     case WeightFormat::int8:
-      packInt8(tile, out);
-      break;
     case WeightFormat::int4:
-      packInt4(tile, out);
+      quantize(format, tile, quantized);
+      layOut(format, quantized, out);
       break;
     }
     out += blockBytes(format);
@@ -130,6 +164,37 @@ void packWeights(WeightFormat format, ConstFloatMatrix matrix, std::byte *out) {
   for (int64_t panel = 0; panel < panelCount(matrix.rows); ++panel)
     packPanel(format, matrix, panel,
               out + panel * panelBytes(format, matrix.depth));
+}
+
+void packGroups(WeightFormat format, ConstGroupMatrix matrix, std::byte *out) {
+  QuantizedTile tile;
+  for (int64_t row = 0; row < matrix.rows; row += panelRows)
+    for (int64_t k = 0; k < matrix.depth; k += groupSize) {
+      loadTile(format, matrix, row, k, tile);
+      layOut(format, tile, out);
+      out += blockBytes(format);
+    }
+}
+
+void quantizeGroups(WeightFormat format, ConstFloatMatrix matrix,
+                    int8_t *quants, uint16_t *scales) {
+  WeightTile tile;
+  QuantizedTile quantized;
+  int zeroPoint = zeroPointOf(format);
+  for (int64_t row = 0; row < matrix.rows; row += panelRows)
+    for (int64_t k = 0; k < matrix.depth; k += groupSize) {
+      loadTile(matrix, row, k, tile);
+      quantize(format, tile, quantized);
+      int64_t rows = std::min(panelRows, matrix.rows - row);
+      int64_t depth = std::min(groupSize, matrix.depth - k);
+      for (int64_t r = 0; r < rows; ++r) {
+        int8_t *out = quants + (row + r) * matrix.depth + k;
+        for (int64_t i = 0; i < depth; ++i)
+          out[i] = static_cast<int8_t>(quantized.quants[i][r] - zeroPoint);
+        scales[(row + r) * groupCount(matrix.depth) + k / groupSize] =
+            quantized.scales[r];
+      }
+    }
 }
 
 void unpackWeights(WeightFormat format, const std::byte *packed, int64_t rows,

@@ -79,8 +79,9 @@ storeQuants(const WeightTile &tile, const Lanes &scales, float lowest,
       uint32_t bits = std::bit_cast<uint32_t>(x + rounder);
       out.quants[k][r] = static_cast<uint8_t>(bits + zeroPoint);
     }
+  // Zeros have the scale +0, whatever divided them.
   for (int64_t r = 0; r < panelRows; ++r)
-    out.scales[r] = floatToF16(scales[r]);
+    out.scales[r] = floatToF16(scales[r] + 0.0f);
 }
 
 /// The squared error of 4-bit quants with `scales`, and the scale that would

@@ -67,9 +67,19 @@ public:
         weight);
   }
 
-  /// Each matrix of the stack transposed, in bf16 unless it is quantized.
+  /// The weight in bf16, or the values that it stands for.
+  Value values(Value weight) {
+    auto type = cast<RankedTensorType>(weight.getType());
+    if (!isa_and_nonnull<BlockInt8Attr, BlockInt4Attr>(type.getEncoding()))
+      return toElement(weight, bf16());
+    return DequantizeOp::create(b, weight.getLoc(),
+                                RankedTensorType::get(type.getShape(), bf16()),
+                                weight);
+  }
+
+  /// Each matrix of the stack transposed, in bf16.
   Value transposed(Value weight) {
-    weight = toElement(weight, bf16());
+    weight = values(weight);
     auto type = cast<RankedTensorType>(weight.getType());
     ArrayRef<int64_t> shape = type.getShape();
     Location loc = weight.getLoc();
@@ -143,6 +153,7 @@ void packLatentAttention(LatentAttentionOp op) {
   roundQuery(op.getQRopeMutable());
 }
 
+/// The kernel reads bf16 and rounds it itself where latents are int8.
 void packExpandedAttention(ExpandedAttentionOp op) {
   Packer packer(op);
   roundQuery(op.getQNopeMutable());
@@ -150,7 +161,9 @@ void packExpandedAttention(ExpandedAttentionOp op) {
   if (!isPacked(op.getWUk()))
     op.getWUkMutable().assign(
         packer.panels(packer.transposed(op.getWUk()), packer.bf16()));
-  op.getWUvMutable().assign(packer.panels(op.getWUv(), packer.bf16()));
+  if (!isPacked(op.getWUv()))
+    op.getWUvMutable().assign(
+        packer.panels(packer.values(op.getWUv()), packer.bf16()));
 }
 
 template <typename Op>

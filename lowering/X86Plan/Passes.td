@@ -13,9 +13,10 @@ def PackForX86Pass : Pass<"dsv2-pack-for-x86", "::mlir::func::FuncOp"> {
   let summary = "Put weights and activations into the formats of x86 kernels";
   let description = [{
     Weights of matrix products are stored in panels of 32 rows: quantized ones as
-    they are, the router's in f32, all others in bf16. Activations that enter a
-    product are packed to the format that goes with its weight: i8 rows for
-    integer weights, bf16 rows for bf16.
+    they are, the router's in f32, all others in bf16, and so are the values of
+    those that `dsv2.expanded_attention` reads. Activations that enter a product
+    are packed to the format that goes with its weight: i8 rows for integer
+    weights, bf16 rows for bf16.
 
     Before:
 

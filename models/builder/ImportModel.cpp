@@ -14,7 +14,10 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using ::dsv2::Checkpoint;
 using ::dsv2::Config;
+using ::dsv2::GgufCheckpoint;
 using ::dsv2::Result;
+using ::dsv2::TensorInfo;
+using ::dsv2::TensorSource;
 
 Result<ModelSource> mlir::dsv2::openModelSource(const std::string &name) {
   ModelSource source;
@@ -29,11 +32,25 @@ Result<ModelSource> mlir::dsv2::openModelSource(const std::string &name) {
     source.checkpoint = *std::move(checkpoint);
     return source;
   }
+  if (::dsv2::GgufFile::isGguf(name) || StringRef(name).ends_with(".gguf")) {
+    Result<GgufCheckpoint> gguf = GgufCheckpoint::open(name);
+    if (!gguf.ok())
+      return gguf.status();
+    source.config = gguf->config();
+    source.gguf = *std::move(gguf);
+    return source;
+  }
   Result<Config> config = ::dsv2::loadConfig(name);
   if (!config.ok())
     return config.status();
   source.config = *std::move(config);
   return source;
+}
+
+const TensorSource *ModelSource::tensors() const {
+  if (checkpoint)
+    return &*checkpoint;
+  return gguf ? &*gguf : nullptr;
 }
 
 OwningOpRef<ModuleOp> mlir::dsv2::importModel(MLIRContext *context,
@@ -42,12 +59,16 @@ OwningOpRef<ModuleOp> mlir::dsv2::importModel(MLIRContext *context,
   BuilderOptions options;
   options.source = source.name;
   options.cache = cache;
-  if (source.checkpoint)
-    options.storedType = [&](StringRef name) {
-      const auto *tensor =
-          source.checkpoint->find(std::string_view(name.data(), name.size()));
+  if (const TensorSource *tensors = source.tensors())
+    options.stored = [&source, tensors](StringRef name) {
+      Result<TensorInfo> info =
+          tensors->info(std::string_view(name.data(), name.size()));
+      if (info.ok())
+        return *std::move(info);
       // A checkpoint that was verified lacks only tied tensors.
-      return tensor ? tensor->dtype : source.config.dtype;
+      TensorInfo plain;
+      plain.dtype = source.config.dtype;
+      return plain;
     };
   return buildModel(context, source.config, options);
 }

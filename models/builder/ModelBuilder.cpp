@@ -41,7 +41,11 @@ private:
   }
   RankedTensorType rows(int64_t width) { return activation({kDynamic, width}); }
 
-  RankedTensorType weightType(StringRef name, ArrayRef<int64_t> shape);
+  ::dsv2::TensorInfo storedInfo(StringRef name, int64_t rank) const;
+  RankedTensorType blockType(ArrayRef<int64_t> shape,
+                             ::dsv2::GroupFormat groups);
+  RankedTensorType weightType(const ::dsv2::TensorInfo &stored,
+                              ArrayRef<int64_t> shape);
   /// Declares the weight `symbol` and returns its value.
   Value weight(const Twine &symbol, const Twine &name, ArrayRef<int64_t> shape);
 
@@ -70,18 +74,36 @@ private:
 
 } // namespace
 
-RankedTensorType ModelBuilder::weightType(StringRef name,
+::dsv2::TensorInfo ModelBuilder::storedInfo(StringRef name,
+                                            int64_t rank) const {
+  auto [prefix, suffix] = name.split('*');
+  std::string first =
+      name.contains('*') ? (prefix + "0" + suffix).str() : name.str();
+  if (options.stored)
+    return options.stored(first);
+  bool isFp8 = config.fp8 && rank > 1 && !name.contains("embed_tokens") &&
+               !name.contains("lm_head") && !name.contains("mlp.gate.");
+  ::dsv2::TensorInfo info;
+  info.dtype = isFp8 ? DataType::f8e4m3 : config.dtype;
+  return info;
+}
+
+RankedTensorType ModelBuilder::blockType(ArrayRef<int64_t> shape,
+                                         ::dsv2::GroupFormat groups) {
+  MLIRContext *context = b.getContext();
+  constexpr int64_t size = ::dsv2::groupElements;
+  if (groups == ::dsv2::GroupFormat::int4)
+    return RankedTensorType::get(shape, b.getIntegerType(4),
+                                 BlockInt4Attr::get(context, size));
+  return RankedTensorType::get(shape, b.getI8Type(),
+                               BlockInt8Attr::get(context, size));
+}
+
+RankedTensorType ModelBuilder::weightType(const ::dsv2::TensorInfo &stored,
                                           ArrayRef<int64_t> shape) {
-  std::string first = name.str();
-  if (size_t star = first.find('*'); star != std::string::npos)
-    first.replace(star, 1, "0");
-  DataType stored =
-      options.storedType ? options.storedType(first)
-      : config.fp8 && shape.size() > 1 && !name.contains("embed_tokens") &&
-              !name.contains("lm_head") && !name.contains("mlp.gate.")
-          ? DataType::f8e4m3
-          : config.dtype;
-  switch (stored) {
+  if (stored.hasGroups)
+    return blockType(shape, stored.groups);
+  switch (stored.dtype) {
   case DataType::f16:
     return RankedTensorType::get(shape, b.getF16Type());
   case DataType::bf16:
@@ -100,14 +122,18 @@ RankedTensorType ModelBuilder::weightType(StringRef name,
 Value ModelBuilder::weight(const Twine &symbol, const Twine &name,
                            ArrayRef<int64_t> shape) {
   std::string tensor = name.str();
-  RankedTensorType type = weightType(tensor, shape);
+  ::dsv2::TensorInfo stored = storedInfo(tensor, shape.size());
+  RankedTensorType type = weightType(stored, shape);
   auto functionPoint = b.saveInsertionPoint();
   b.restoreInsertionPoint(weightPoint);
   auto op = WeightOp::create(b, b.getStringAttr(symbol), TypeAttr::get(type),
                              b.getStringAttr(tensor));
   weightPoint = b.saveInsertionPoint();
   b.restoreInsertionPoint(functionPoint);
-  return GetWeightOp::create(b, type, FlatSymbolRefAttr::get(op));
+  Value value = GetWeightOp::create(b, type, FlatSymbolRefAttr::get(op));
+  if (stored.groups == ::dsv2::GroupFormat::none || stored.hasGroups)
+    return value;
+  return QuantizeOp::create(b, blockType(shape, stored.groups), value);
 }
 
 Value ModelBuilder::norm(Value input, Value gamma, double eps) {

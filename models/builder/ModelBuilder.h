@@ -13,6 +13,7 @@
 #define DSV2_MODELS_BUILDER_MODELBUILDER_H
 
 #include "models/Config.h"
+#include "models/TensorSource.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -31,11 +32,14 @@ struct BuilderOptions {
   CacheElement cache = CacheElement::bf16;
   /// Tokens a page of the cache.
   int64_t pageSize = 64;
-  /// The stored type of a checkpoint tensor; the config's when empty. Takes
+  /// How a checkpoint tensor is stored; as the config says when empty. Takes
   /// the name of expert 0 for stacked experts.
-  std::function<::dsv2::DataType(StringRef name)> storedType;
+  std::function<::dsv2::TensorInfo(StringRef name)> stored;
 };
 
+/// Weights that are stored in groups have block types; those that are best used
+/// in groups, but are stored otherwise, are quantized.
+///
 /// The module: one `dsv2.weight` for each (stack of) checkpoint tensor and
 ///
 ///   func.func @forward(tokens: T x i32, batch, cache) -> (logits: R x V,

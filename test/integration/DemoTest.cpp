@@ -149,7 +149,8 @@ TEST_P(DemoTest, AnswersHeldOutQuestions) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, DemoTest,
                          testing::Values("--target=native", "--quantize=int8",
-                                         "--cache=int8", "--target=reference"),
+                                         "--quantize=mixed", "--cache=int8",
+                                         "--target=reference"),
                          [](const auto &info) {
                            std::string name = info.param.substr(2);
                            name[name.find('=')] = '_';

@@ -181,6 +181,8 @@ inline GgufImage ggufMetadata(const Config &config, bool isSplit) {
     f32("rope.scaling.factor", config.yarn->factor);
     u32("rope.scaling.original_context_length",
         config.yarn->originalMaxPosition);
+    f32("rope.scaling.yarn_beta_fast", config.yarn->betaFast);
+    f32("rope.scaling.yarn_beta_slow", config.yarn->betaSlow);
     f32("rope.scaling.yarn_log_multiplier", config.yarn->mscaleAllDim / 10);
   }
   if (config.routedExperts) {

@@ -43,12 +43,31 @@ func.func @router_and_gate(%x: tensor<?x64xf32>, %wr: tensor<8x64xbf16>, %wg: te
 
 // -----
 
-// CHECK-LABEL: func.func @number_format
-// CHECK-NOT:     tensor.concat
-func.func @number_format(%x: tensor<3x64xf32>, %a: tensor<96x64xi8, #dsv2.block_int8<32>>,
-                         %b: tensor<40x64xi8, #dsv2.block_int8<32>>) -> (tensor<3x96xf32>, tensor<3x40xf32>) {
+// Groups lie within rows, so that stored ones join as they are.
+
+// CHECK-LABEL: func.func @stored_in_groups
+// CHECK-SAME:    %[[X:.*]]: tensor<3x64xf32>, %[[A:.*]]: tensor<96x64xi8, #dsv2.block_int8<32>>, %[[B:.*]]: tensor<40x64xi8, #dsv2.block_int8<32>>
+// CHECK:         %[[W:.*]] = tensor.concat dim(0) %[[A]], %[[B]]
+// CHECK-SAME:      -> tensor<136x64xi8, #dsv2.block_int8<32>>
+// CHECK:         dsv2.linear %[[X]], %[[W]]
+// CHECK-SAME:      -> tensor<3x136xf32>
+func.func @stored_in_groups(%x: tensor<3x64xf32>, %a: tensor<96x64xi8, #dsv2.block_int8<32>>,
+                            %b: tensor<40x64xi8, #dsv2.block_int8<32>>) -> (tensor<3x96xf32>, tensor<3x40xf32>) {
   %q = dsv2.linear %x, %a : tensor<3x64xf32>, tensor<96x64xi8, #dsv2.block_int8<32>> -> tensor<3x96xf32>
   %kv = dsv2.linear %x, %b : tensor<3x64xf32>, tensor<40x64xi8, #dsv2.block_int8<32>> -> tensor<3x40xf32>
+  return %q, %kv : tensor<3x96xf32>, tensor<3x40xf32>
+}
+
+// -----
+
+// A block of several rows may not end where the first weight does.
+
+// CHECK-LABEL: func.func @blocks_of_rows
+// CHECK-NOT:     tensor.concat
+func.func @blocks_of_rows(%x: tensor<3x64xf32>, %a: tensor<96x64xf8E4M3FN, #dsv2.block_fp8<128x128>>,
+                          %b: tensor<40x64xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> (tensor<3x96xf32>, tensor<3x40xf32>) {
+  %q = dsv2.linear %x, %a : tensor<3x64xf32>, tensor<96x64xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x96xf32>
+  %kv = dsv2.linear %x, %b : tensor<3x64xf32>, tensor<40x64xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x40xf32>
   return %q, %kv : tensor<3x96xf32>, tensor<3x40xf32>
 }
 

@@ -21,6 +21,24 @@ func.func @fuse(%x: tensor<?x64xf32>, %wg: tensor<16x64xbf16>, %wu: tensor<16x64
 
 // -----
 
+// Weights that are stored in groups, or are quantized alike, join as they are.
+
+// CHECK-LABEL: func.func @stored_in_groups
+// CHECK-SAME:    %{{.*}}: tensor<?x64xf32>, %[[G:.*]]: tensor<16x64xi8, #dsv2.block_int8<32>>, %[[F:.*]]: tensor<16x64xf32>
+// CHECK:         %[[U:.*]] = dsv2.quantize %[[F]]
+// CHECK:         %[[W:.*]] = tensor.concat dim(0) %[[G]], %[[U]]
+// CHECK-SAME:      -> tensor<32x64xi8, #dsv2.block_int8<32>>
+// CHECK:         dsv2.linear %{{.*}}, %[[W]]
+func.func @stored_in_groups(%x: tensor<?x64xf32>, %wg: tensor<16x64xi8, #dsv2.block_int8<32>>, %f: tensor<16x64xf32>) -> tensor<?x16xf32> {
+  %wu = dsv2.quantize %f : tensor<16x64xf32> -> tensor<16x64xi8, #dsv2.block_int8<32>>
+  %g = dsv2.linear %x, %wg : tensor<?x64xf32>, tensor<16x64xi8, #dsv2.block_int8<32>> -> tensor<?x16xf32>
+  %u = dsv2.linear %x, %wu : tensor<?x64xf32>, tensor<16x64xi8, #dsv2.block_int8<32>> -> tensor<?x16xf32>
+  %a = dsv2.swiglu %g, %u : tensor<?x16xf32> -> tensor<?x16xf32>
+  return %a : tensor<?x16xf32>
+}
+
+// -----
+
 // CHECK-LABEL: func.func @fuse_grouped
 // CHECK-SAME:    %[[X:.*]]: tensor<7x64xf32>, %[[G:.*]]: tensor<8x16x64xbf16>, %[[U:.*]]: tensor<8x16x64xbf16>
 // CHECK-SAME:    %[[T:.*]]: tensor<14xi32>, %[[O:.*]]: tensor<9xi32>, %[[A:.*]]: tensor<8xi32>, %[[C:.*]]: tensor<1xi32>

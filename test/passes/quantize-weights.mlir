@@ -1,6 +1,8 @@
 // RUN: dsv2-opt %s --dsv2-quantize-weights --split-input-file | FileCheck %s
 // RUN: dsv2-opt %s --dsv2-quantize-weights="format=keep attention=int4 up-projections=int8" --split-input-file \
 // RUN: | FileCheck %s --check-prefix=CLASS
+// RUN: dsv2-opt %s --dsv2-quantize-weights="format=bf16" --split-input-file | FileCheck %s --check-prefix=BF16
+// RUN: dsv2-opt %s --dsv2-quantize-weights="format=keep shared=int8" --split-input-file | FileCheck %s --check-prefix=SHARED
 
 dsv2.weight @attention : tensor<64x60xbf16> from "attention"
 dsv2.weight @router : tensor<8x64xbf16> from "router"
@@ -91,6 +93,7 @@ dsv2.weight @gate_up : tensor<32x64xbf16> from "gate_up"
 
 // CLASS-LABEL: func.func @fused_gate
 // CLASS-NOT:     dsv2.quantize
+// CLASS:         return
 func.func @fused_gate(%x: tensor<5x64xf32>) -> tensor<5x16xf32> {
   %w = dsv2.get_weight @gate_up : tensor<32x64xbf16>
   %y = dsv2.linear %x, %w : tensor<5x64xf32>, tensor<32x64xbf16> -> tensor<5x32xf32>
@@ -118,14 +121,72 @@ func.func @fp8(%x: tensor<5x128xf32>) -> tensor<5x128xf32> {
 
 // -----
 
+// Weights that have groups are left alone only in the format they have.
+
 dsv2.weight @w : tensor<64x64xi4, #dsv2.block_int4<32>> from "w"
+dsv2.weight @v : tensor<64x64xi8, #dsv2.block_int8<32>> from "v"
+dsv2.weight @f : tensor<64x64xf32> from "f"
 
 // CHECK-LABEL: func.func @quantized_already
-// CHECK-NOT:     dsv2.quantize
-func.func @quantized_already(%x: tensor<5x64xf32>) -> tensor<5x64xf32> {
+// CHECK:         %[[W:.*]] = dsv2.get_weight @w
+// CHECK:         %[[V:.*]] = dsv2.get_weight @v
+// CHECK:         %[[F:.*]] = dsv2.get_weight @f
+// CHECK:         %[[D:.*]] = dsv2.dequantize %[[W]]
+// CHECK:         %[[Q:.*]] = dsv2.quantize %[[D]] : tensor<64x64xf32> -> tensor<64x64xi8, #dsv2.block_int8<32>>
+// CHECK:         dsv2.linear %{{.*}}, %[[Q]]
+// CHECK:         dsv2.linear %{{.*}}, %[[V]]
+// CHECK:         %[[P:.*]] = dsv2.quantize %[[F]] : tensor<64x64xf32> -> tensor<64x64xi8, #dsv2.block_int8<32>>
+// CHECK:         dsv2.linear %{{.*}}, %[[P]]
+
+// BF16-LABEL: func.func @quantized_already
+// BF16:         %[[V:.*]] = dsv2.get_weight @v
+// BF16:         %[[F:.*]] = dsv2.get_weight @f
+// BF16:         %[[D:.*]] = dsv2.dequantize %[[V]]
+// BF16:         %[[B:.*]] = arith.truncf %[[D]] : tensor<64x64xf32> to tensor<64x64xbf16>
+// BF16:         dsv2.linear %{{.*}}, %[[B]]
+// BF16:         %[[P:.*]] = arith.truncf %[[F]]
+// BF16:         dsv2.linear %{{.*}}, %[[P]]
+func.func @quantized_already(%x: tensor<5x64xf32>) -> (tensor<5x64xf32>, tensor<5x64xf32>, tensor<5x64xf32>) {
   %w = dsv2.get_weight @w : tensor<64x64xi4, #dsv2.block_int4<32>>
+  %v = dsv2.get_weight @v : tensor<64x64xi8, #dsv2.block_int8<32>>
+  %f = dsv2.get_weight @f : tensor<64x64xf32>
+  %q = dsv2.quantize %f : tensor<64x64xf32> -> tensor<64x64xi4, #dsv2.block_int4<32>>
   %y = dsv2.linear %x, %w : tensor<5x64xf32>, tensor<64x64xi4, #dsv2.block_int4<32>> -> tensor<5x64xf32>
-  return %y : tensor<5x64xf32>
+  %z = dsv2.linear %x, %v : tensor<5x64xf32>, tensor<64x64xi8, #dsv2.block_int8<32>> -> tensor<5x64xf32>
+  %a = dsv2.linear %x, %q : tensor<5x64xf32>, tensor<64x64xi4, #dsv2.block_int4<32>> -> tensor<5x64xf32>
+  return %y, %z, %a : tensor<5x64xf32>, tensor<5x64xf32>, tensor<5x64xf32>
+}
+
+// -----
+
+// Gated units whose results join those of experts are shared ones.
+
+dsv2.weight @gate : tensor<16x64xbf16> from "gate"
+dsv2.weight @down : tensor<64x16xbf16> from "down"
+dsv2.weight @expert_gate : tensor<8x16x64xbf16> from "experts.*.gate"
+dsv2.weight @expert_down : tensor<8x64x16xbf16> from "experts.*.down"
+
+// SHARED-LABEL: func.func @shared
+// SHARED:         %[[G:.*]] = dsv2.quantize %{{.*}} -> tensor<16x64xi8, #dsv2.block_int8<32>>
+// SHARED:         dsv2.linear %{{.*}}, %[[G]]
+// SHARED:         %[[D:.*]] = dsv2.quantize %{{.*}} -> tensor<64x16xi8, #dsv2.block_int8<32>>
+// SHARED:         dsv2.linear %{{.*}}, %[[D]]
+// SHARED-NOT:     dsv2.quantize
+func.func @shared(%x: tensor<?x64xf32>, %w: tensor<?x2xf32>, %e: tensor<?x2xi32>) -> tensor<?x64xf32> {
+  %wg = dsv2.get_weight @gate : tensor<16x64xbf16>
+  %wd = dsv2.get_weight @down : tensor<64x16xbf16>
+  %eg = dsv2.get_weight @expert_gate : tensor<8x16x64xbf16>
+  %ed = dsv2.get_weight @expert_down : tensor<8x64x16xbf16>
+  %y = dsv2.experts %x, %w, %e, %eg, %eg, %ed
+      : tensor<?x64xf32>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<8x16x64xbf16>, tensor<8x16x64xbf16>, tensor<8x64x16xbf16> -> tensor<?x64xf32>
+  %g = dsv2.linear %x, %wg : tensor<?x64xf32>, tensor<16x64xbf16> -> tensor<?x16xf32>
+  %a = dsv2.swiglu %g, %g : tensor<?x16xf32> -> tensor<?x16xf32>
+  %d = dsv2.linear %a, %wd : tensor<?x16xf32>, tensor<64x16xbf16> -> tensor<?x64xf32>
+  %sum = arith.addf %y, %d : tensor<?x64xf32>
+  %b = dsv2.linear %sum, %wg : tensor<?x64xf32>, tensor<16x64xbf16> -> tensor<?x16xf32>
+  %c = dsv2.swiglu %b, %b : tensor<?x16xf32> -> tensor<?x16xf32>
+  %f = dsv2.linear %c, %wd : tensor<?x16xf32>, tensor<64x16xbf16> -> tensor<?x64xf32>
+  return %f : tensor<?x64xf32>
 }
 
 // -----

@@ -15,11 +15,13 @@
 #include "models/BuiltinConfigs.h"
 #include "models/RandomTensorSource.h"
 #include "models/builder/ImportModel.h"
+#include "models/tokenizer/GgufTokenizer.h"
 #include "models/tokenizer/TokenizerReader.h"
 #include "passes/AttentionCost.h"
 #include "runtime/base/AtomicFile.h"
 #include "tools/common/CompilerTool.h"
 #include "tools/dsv2-compile/Progress.h"
+#include "tools/dsv2-compile/QuantizeSpec.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
@@ -86,7 +88,7 @@ private:
   OwningOpRef<ModuleOp> module;
   std::optional<::dsv2::RandomTensorSource> random;
   const TensorSource *tensors = nullptr;
-  std::string weightsName;
+  std::string weightsName, quantizeOptions;
   /// One for each instruction set, or the one of the reference target.
   std::vector<OwningOpRef<ModuleOp>> kernelModules;
   ArtifactContents contents;
@@ -122,12 +124,10 @@ LogicalResult Compilation::checkOptions() {
   if (options.stopAfter == Phase::artifact)
     if (auto file = ::dsv2::AtomicFile::create(options.output); !file.ok())
       return error(file.status().message());
-  bool isFormat =
-      llvm::is_contained({"none", "int8", "int4"}, options.quantize);
-  if (!isFormat && !StringRef(options.quantize).contains('='))
-    return error("invalid --quantize '" + options.quantize +
-                 "'; expected none, int8, int4 or options of "
-                 "dsv2-quantize-weights such as 'format=int4 head=int8'");
+  Result<std::string> passOptions = parseQuantizeSpec(options.quantize);
+  if (!passOptions.ok())
+    return error(passOptions.status().message());
+  quantizeOptions = *std::move(passOptions);
   if (options.attention != "auto" && options.attention != "latent" &&
       options.attention != "expanded")
     return error("invalid --attention '" + options.attention +
@@ -171,6 +171,9 @@ LogicalResult Compilation::openSource() {
   if (!opened.ok())
     return error(opened.status().message());
   source = *std::move(opened);
+  if (source.gguf)
+    for (const std::string &note : source.gguf->notes())
+      progress.line("dsv2-compile: note: " + name + ": " + note);
   if (!module)
     module = importModel(&context, source, cacheElement());
   return success();
@@ -179,19 +182,19 @@ LogicalResult Compilation::openSource() {
 LogicalResult Compilation::openWeights() {
   weightsName = options.weights;
   if (weightsName.empty()) {
-    if (!source.checkpoint && options.stopAfter == Phase::artifact)
+    if (!source.tensors() && options.stopAfter == Phase::artifact)
       return error("'" + source.name +
                    "' has no weights; add --weights=random:SEED or "
                    "--weights=none");
-    weightsName = source.checkpoint ? "checkpoint" : "none";
+    weightsName = source.tensors() ? "checkpoint" : "none";
   }
   if (weightsName == "none")
     return success();
   if (weightsName == "checkpoint") {
-    if (!source.checkpoint)
+    tensors = source.tensors();
+    if (!tensors)
       return error("'" + source.name +
                    "' is no checkpoint; use --weights=random:SEED or none");
-    tensors = &*source.checkpoint;
     return success();
   }
   uint64_t seed;
@@ -347,6 +350,8 @@ LogicalResult Compilation::compileKernelModules() {
 static std::string configText(const ModelSource &source) {
   if (auto json = ::dsv2::findBuiltinConfig(source.name))
     return std::string(*json);
+  if (source.gguf)
+    return source.gguf->configJson();
   SmallString<128> path(source.name);
   if (source.checkpoint)
     llvm::sys::path::append(path, "config.json");
@@ -354,23 +359,42 @@ static std::string configText(const ModelSource &source) {
   return buffer ? (*buffer)->getBuffer().str() : std::string();
 }
 
+static Result<std::optional<::dsv2::TokenizerModel>>
+readTokenizerOf(const ModelSource &source) {
+  if (source.gguf)
+    return ::dsv2::readGgufTokenizer(source.gguf->contents(), source.name);
+  if (!source.checkpoint ||
+      !llvm::sys::fs::exists(source.name + "/tokenizer.json"))
+    return std::optional<::dsv2::TokenizerModel>();
+  Result<::dsv2::TokenizerModel> tokenizer = ::dsv2::readTokenizer(source.name);
+  if (!tokenizer.ok())
+    return tokenizer.status();
+  return std::optional<::dsv2::TokenizerModel>(*std::move(tokenizer));
+}
+
+/// The file or folder without the number of a part and the extension of it.
+static std::string modelName(const ModelSource &source) {
+  StringRef name = source.name;
+  name.consume_back("/");
+  name = llvm::sys::path::stem(name);
+  size_t part = name.rfind("-of-");
+  if (source.gguf && part != StringRef::npos)
+    name = name.take_front(name.take_front(part).rfind('-'));
+  return name.str();
+}
+
 LogicalResult Compilation::writeFile() {
-  StringRef stem = source.name;
-  stem.consume_back("/");
-  contents.modelName = llvm::sys::path::stem(stem).str();
+  contents.modelName = modelName(source);
   contents.configJson = configText(source);
   contents.config = source.config;
   contents.target = options.target;
   contents.weights = weightsName;
   contents.quantize = options.quantize == "none" ? "" : options.quantize;
-  if (source.checkpoint &&
-      llvm::sys::fs::exists(source.name + "/tokenizer.json")) {
-    Result<::dsv2::TokenizerModel> tokenizer =
-        ::dsv2::readTokenizer(source.name);
-    if (!tokenizer.ok())
-      return error(tokenizer.status().message());
-    contents.tokenizer = *std::move(tokenizer);
-  }
+  Result<std::optional<::dsv2::TokenizerModel>> tokenizer =
+      readTokenizerOf(source);
+  if (!tokenizer.ok())
+    return error(tokenizer.status().message());
+  contents.tokenizer = *std::move(tokenizer);
   FailureOr<ArtifactSummary> summary = writeArtifact(
       *module, contents, tensors, options.output, options.threads,
       [&](uint64_t done, uint64_t total) { progress.weights(done, total); });
@@ -425,10 +449,7 @@ LogicalResult Compilation::run() {
   fuse.extraPasses = options.extraPasses;
   fuse.absorb = "form=" + options.attention;
   fuse.decodeTokens = decodeTokens();
-  if (options.quantize == "int8" || options.quantize == "int4")
-    fuse.quantize = "format=" + options.quantize;
-  else if (options.quantize != "none")
-    fuse.quantize = options.quantize;
+  fuse.quantize = quantizeOptions;
   if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &errors) {
         return buildFusePipeline(pm, fuse, errors);
       })))

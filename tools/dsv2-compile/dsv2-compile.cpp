@@ -25,9 +25,11 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("dsv2-compile options");
 
-static cl::opt<std::string> source(
-    cl::Positional, cl::Required, cl::value_desc("SOURCE"), cl::cat(category),
-    cl::desc("<checkpoint directory, config.json, model name, or .mlir file>"));
+static cl::opt<std::string>
+    source(cl::Positional, cl::Required, cl::value_desc("SOURCE"),
+           cl::cat(category),
+           cl::desc("<checkpoint directory, GGUF file (the first, if split), "
+                    "config.json, model name, or .mlir file>"));
 static cl::opt<std::string> output("o", cl::desc("Output file"),
                                    cl::value_desc("file"), cl::cat(category));
 static cl::opt<std::string>
@@ -40,9 +42,13 @@ static cl::opt<std::string> weights(
     cl::desc("checkpoint (default where there is one), random:SEED, or none "
              "(plan and kernels only)"));
 static cl::opt<std::string>
-    quantize("quantize", cl::init("none"), cl::value_desc("format"),
-             cl::desc("none, int8, int4, or options of dsv2-quantize-weights "
-                      "such as 'format=int4 head=int8'"),
+    quantize("quantize", cl::init("none"), cl::value_desc("formats"),
+             cl::desc("FORMAT or FORMAT:CLASS,..., such as int4:experts,int8; "
+                      "one without a class is for the rest. Formats: int4, "
+                      "int8 (groups of 32), bf16, keep. Classes: experts, "
+                      "shared, dense, attention, up-projections, head. Also "
+                      "none (as in SOURCE, the default) and mixed (experts "
+                      "int4, the rest int8)"),
              cl::cat(category));
 static cl::opt<std::string> attention(
     "attention", cl::init("auto"), cl::value_desc("form"), cl::cat(category),

@@ -16,7 +16,8 @@ namespace cl = llvm::cl;
 static cl::OptionCategory category("dsv2-import options");
 static cl::opt<std::string>
     sourceName(cl::Positional, cl::Required, cl::value_desc("SOURCE"),
-               cl::desc("<checkpoint directory, config.json, or model name>"),
+               cl::desc("<checkpoint directory, GGUF file, config.json, or "
+                        "model name>"),
                cl::cat(category));
 static cl::opt<std::string> outputName("o", cl::desc("Output file"),
                                        cl::value_desc("file"), cl::init("-"),
@@ -37,6 +38,11 @@ int main(int argc, char **argv) {
   auto source = mlir::dsv2::openModelSource(sourceName);
   if (!source.ok())
     return mlir::dsv2::reportError("dsv2-import", source.status().message());
+
+  if (source->gguf)
+    for (const std::string &note : source->gguf->notes())
+      llvm::errs() << "dsv2-import: note: " << sourceName << ": " << note
+                   << "\n";
 
   MLIRContext context;
   OwningOpRef<ModuleOp> module =

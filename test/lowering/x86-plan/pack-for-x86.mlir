@@ -169,6 +169,24 @@ func.func @expanded_attention_fp8(%uk: tensor<4x32x32xf8E4M3FN, #dsv2.block_fp8<
   return %o : tensor<?x4x16xf32>
 }
 
+// The kernel of the expanded form reads bf16 alone.
+
+// CHECK-LABEL: func.func @expanded_attention_int8
+// CHECK-SAME:    %[[UK:[^:]*]]: tensor<4x16x32xi8, #dsv2.block_int8<32>>, %[[UV:[^:]*]]: tensor<4x16x32xi4, #dsv2.block_int4<32>>
+// CHECK:         %[[DK:.*]] = dsv2.dequantize %[[UK]] : {{.*}} -> tensor<4x16x32xbf16>
+// CHECK:         linalg.transpose ins(%[[DK]] : tensor<4x16x32xbf16>)
+// CHECK:         %[[DV:.*]] = dsv2.dequantize %[[UV]] : {{.*}} -> tensor<4x16x32xbf16>
+// CHECK-NEXT:    dsv2.pack_weight %[[DV]] : {{.*}} -> tensor<4x16x32xbf16, #dsv2.panels<32>>
+func.func @expanded_attention_int8(%uk: tensor<4x16x32xi8, #dsv2.block_int8<32>>, %uv: tensor<4x16x32xi4, #dsv2.block_int4<32>>,
+                                   %qn: tensor<?x4x16xf32>, %qr: tensor<?x4x8xf32>,
+                                   %cache: !dsv2.latent_cache<32 + 8xbf16, layers = 2, page = 64>,
+                                   %batch: !dsv2.batch) -> tensor<?x4x16xf32> {
+  %o = dsv2.expanded_attention (%qn, %qr), %uk, %uv, %cache layer 1 scale 0.5 of %batch
+      : (tensor<?x4x16xf32>, tensor<?x4x8xf32>), tensor<4x16x32xi8, #dsv2.block_int8<32>>, tensor<4x16x32xi4, #dsv2.block_int4<32>>,
+        !dsv2.latent_cache<32 + 8xbf16, layers = 2, page = 64> -> tensor<?x4x16xf32>
+  return %o : tensor<?x4x16xf32>
+}
+
 // -----
 
 // Vectors become f32. An embedding table stays in bf16.

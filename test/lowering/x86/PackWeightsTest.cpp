@@ -111,4 +111,61 @@ TEST(PackInt4Test, BeatsTheExtremeOverEight) {
   EXPECT_LT(error, 0.92 * baseline) << error / baseline;
 }
 
+class PackGroupsTest : public testing::TestWithParam<WeightFormat> {};
+
+// Weights that come quantized keep every quant and scale, whatever those are.
+TEST_P(PackGroupsTest, KeepsQuantsAndScales) {
+  WeightFormat format = GetParam();
+  bool isInt8 = format == WeightFormat::int8;
+  std::mt19937 engine(4);
+  std::uniform_int_distribution<int> quant(isInt8 ? -128 : -8,
+                                           isInt8 ? 127 : 7);
+  std::normal_distribution<float> scale;
+  for (auto [rows, depth] : {std::pair<int64_t, int64_t>(64, 96), {33, 40}}) {
+    std::vector<int8_t> quants(rows * depth);
+    std::vector<uint16_t> scales(rows * groupCount(depth));
+    for (int8_t &value : quants)
+      value = static_cast<int8_t>(quant(engine));
+    for (uint16_t &value : scales)
+      value = floatToF16(scale(engine)); // negative ones too
+    std::vector<std::byte> packed(packedWeightBytes(format, rows, depth));
+    packGroups(format, {quants.data(), scales.data(), rows, depth},
+               packed.data());
+    std::vector<float> values(rows * depth);
+    unpackWeights(format, packed.data(), rows, depth, values.data());
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t k = 0; k < depth; ++k)
+        ASSERT_EQ(values[r * depth + k],
+                  f16ToFloat(scales[r * groupCount(depth) + k / groupSize]) *
+                      static_cast<float>(quants[r * depth + k]));
+  }
+}
+
+// Quantizing and packing are what packing alone does.
+TEST_P(PackGroupsTest, QuantizesAsPackingDoes) {
+  WeightFormat format = GetParam();
+  std::mt19937 engine(5);
+  std::normal_distribution<float> normal;
+  for (auto [rows, depth] : {std::pair<int64_t, int64_t>(64, 96), {33, 40}}) {
+    std::vector<float> values(rows * depth);
+    for (float &value : values)
+      value = normal(engine);
+    std::vector<int8_t> quants(rows * depth);
+    std::vector<uint16_t> scales(rows * groupCount(depth));
+    quantizeGroups(format, {values.data(), rows, depth, depth}, quants.data(),
+                   scales.data());
+    size_t bytes = packedWeightBytes(format, rows, depth);
+    std::vector<std::byte> once(bytes), twice(bytes);
+    packWeights(format, {values.data(), rows, depth, depth}, once.data());
+    packGroups(format, {quants.data(), scales.data(), rows, depth},
+               twice.data());
+    EXPECT_EQ(once, twice);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, PackGroupsTest,
+                         testing::Values(WeightFormat::int8,
+                                         WeightFormat::int4),
+                         [](auto &info) { return formatName(info.param); });
+
 } // namespace

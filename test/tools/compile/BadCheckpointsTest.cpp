@@ -4,6 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "models/RandomTensorSource.h"
+#include "test/models/GgufBuilder.h"
 #include "test/tools/compile/CompileTest.h"
 
 #include <limits>
@@ -139,4 +141,33 @@ TEST_F(BadCheckpointsTest, MalformedJson) {
   std::filesystem::remove(checkpoint / "generation_config.json");
   checkpoint.write("tokenizer.json", "{");
   expectCompileError(checkpoint.path(), "tokenizer.json");
+}
+
+// Damaged GGUF files are refused as damaged checkpoints are.
+TEST_F(BadCheckpointsTest, Gguf) {
+  Config config = parsed(tinyConfig());
+  RandomTensorSource source(config, 1);
+  std::string whole = ggufOf(config, source, {GgufType::bf16, true}).bytes();
+  auto refuse = [&](const std::string &bytes, const std::string &part) {
+    checkpoint.write("model.gguf", bytes);
+    expectCompileError(checkpoint / "model.gguf", part);
+    expectError(DSV2_IMPORT " " + (checkpoint / "model.gguf"), part);
+  };
+  refuse("", "not a GGUF file");
+  refuse("GGUF", "truncated");
+  refuse(whole.substr(0, 1000), "truncated");
+  refuse(whole.substr(0, whole.size() - 1), "truncated");
+  GgufImage llama;
+  llama.text("general.architecture", "llama");
+  refuse(llama.bytes(), "expected deepseek2");
+  expectCompileError(checkpoint / "absent.gguf", "absent.gguf");
+
+  // Values are seen when they are needed.
+  std::string damaged = whole;
+  size_t end = damaged.size();
+  damaged[end - 1] = 0x7f;
+  damaged[end - 2] = '\xc0';
+  checkpoint.write("model.gguf", damaged);
+  expectCompileError(checkpoint / "model.gguf" + " --target=reference",
+                     "NaN or infinity");
 }

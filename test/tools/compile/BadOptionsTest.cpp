@@ -47,6 +47,11 @@ TEST_F(BadOptionsTest, Values) {
   refuse("--quantize='format=int4 tail=int8'", "tail");
   refuse("--cache=fp8", "invalid --cache 'fp8'; expected bf16, int8 or f32");
   refuse("--cache=f32", "--cache=f32 is for --target=reference");
+  refuse("--quantize=int3:experts", "there is no format 'int3'");
+  refuse("--quantize=int4:expert", "there is no class 'expert'");
+  refuse("--quantize=int4:router", "the classes experts, shared, dense");
+  refuse("--quantize=int4,int8", "two formats for the rest");
+  refuse("--quantize=int4:head,int8:head", "the class 'head' twice");
   refuse("--compile-to=moon", "moon");
   refuse("--compile-threads=x", "'x'");
   expectCompileError("deepseek-v2-lite", "add --weights=random:SEED");
