@@ -19,7 +19,7 @@ using plan::TensorView;
 
 /// Positions of a sequence that one workgroup attends to when a single token
 /// is to keep several threads busy.
-static constexpr int64_t kSplitTokens = 512;
+static constexpr int64_t kSplitTokens = 1024;
 /// Steps of up to so many tokens divide the context among workgroups.
 static constexpr int64_t kFewTokens = 8;
 
