@@ -75,6 +75,8 @@ static std::unique_ptr<schema::CacheLayoutT> cacheTable(LatentCacheType cache) {
 /// Kernels in the order of the first library, and the libraries.
 static void addKernels(const ArtifactContents &contents,
                        schema::ArtifactT &artifact, PlanOrdinals &ordinals) {
+  if (contents.kernels.empty())
+    return addGpuKernels(contents.gpuKernels, artifact, ordinals);
   for (const auto &[symbol, bytes] :
        contents.kernels.front().library.codeBytes) {
     ordinals.kernels[symbol] = artifact.kernels.size();

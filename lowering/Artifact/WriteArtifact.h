@@ -7,6 +7,7 @@
 #ifndef DSV2_LOWERING_ARTIFACT_WRITEARTIFACT_H
 #define DSV2_LOWERING_ARTIFACT_WRITEARTIFACT_H
 
+#include "lowering/Artifact/GpuTables.h"
 #include "lowering/Artifact/WeightEvaluator.h"
 #include "lowering/Plan/TensorView.h"
 #include "lowering/X86/Codegen.h"
@@ -34,8 +35,10 @@ struct ArtifactContents {
   ::dsv2::Config config;
   plan::StepLimits limits;
   LatentCacheType cache;
-  /// Best first; all export the kernels of the plan.
+  /// Best first; all export the kernels of the plan. Empty for a GPU.
   std::vector<CompiledKernels> kernels;
+  /// The kernels of the plan when it is for a GPU.
+  std::vector<GpuKernel> gpuKernels;
   std::optional<::dsv2::TokenizerModel> tokenizer;
   std::string target, weights, quantize;
 };

@@ -15,6 +15,7 @@
 #include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace mlir::dsv2::nvptx {
 namespace {
@@ -47,6 +48,10 @@ OwningOpRef<ModuleOp> isolate(ModuleOp kernels, LLVM::LLVMFuncOp kernel) {
 
 LogicalResult compile(ModuleOp kernels, LLVM::LLVMFuncOp kernel,
                       const CodegenOptions &options, CompiledKernel &result) {
+  // LLVM aborts the process on others.
+  if (!llvm::all_of(kernel.getSymName(),
+                    [](char c) { return llvm::isAlnum(c) || c == '_'; }))
+    return kernel.emitOpError("expects a name of letters, digits and _");
   OwningOpRef<ModuleOp> module = isolate(kernels, kernel);
   if (failed(checkOperations(*module, targetChip)))
     return failure();

@@ -6,6 +6,7 @@
 
 #include "lowering/Pipelines/Pipelines.h"
 
+#include "lowering/NVPTXPlan/Passes.h"
 #include "lowering/X86Plan/Passes.h"
 #include "passes/Passes.h"
 
@@ -59,6 +60,18 @@ void mlir::dsv2::buildPrepareX86Pipeline(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+void mlir::dsv2::buildPrepareNVPTXPipeline(OpPassManager &pm) {
+  pm.addPass(createGroupExpertsPass());
+  pm.addPass(createFuseGateUpPass());
+  pm.addPass(createFuseDownProjectionsPass());
+  pm.addPass(createFuseRopeAppendPass());
+  pm.addNestedPass<func::FuncOp>(createPackForNVPTXPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createFoldRowPackingPass());
+  pm.addPass(createHoistWeightsPass());
+  pm.addPass(createCSEPass());
+}
+
 void mlir::dsv2::buildPrepareReferencePipeline(OpPassManager &pm) {
   pm.addPass(createDequantizeWeightsPass());
   pm.addPass(createHoistWeightsPass());
@@ -82,6 +95,9 @@ void mlir::dsv2::registerDSV2Pipelines() {
   PassPipelineRegistration<>("dsv2-prepare-x86",
                              "Formats and fusions of the x86-64 kernels",
                              buildPrepareX86Pipeline);
+  PassPipelineRegistration<>("dsv2-prepare-nvptx",
+                             "Formats and fusions of the GPU kernels",
+                             buildPrepareNVPTXPipeline);
   PassPipelineRegistration<>("dsv2-prepare-reference",
                              "What the reference target needs",
                              buildPrepareReferencePipeline);

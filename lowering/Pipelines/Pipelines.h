@@ -6,6 +6,7 @@
 //
 //   dsv2-fuse               target-independent rewrites of model IR
 //   dsv2-prepare-x86        formats and fusions of the x86-64 kernels
+//   dsv2-prepare-nvptx      formats and fusions of the GPU kernels
 //   dsv2-prepare-reference  what the reference target needs
 //
 //===----------------------------------------------------------------------===//
@@ -43,6 +44,7 @@ LogicalResult buildFusePipeline(OpPassManager &pm,
                                 raw_ostream &errors = llvm::errs());
 
 void buildPrepareX86Pipeline(OpPassManager &pm);
+void buildPrepareNVPTXPipeline(OpPassManager &pm);
 void buildPrepareReferencePipeline(OpPassManager &pm);
 
 void registerDSV2Pipelines();

@@ -83,7 +83,7 @@ FailureOr<SmallVector<InstructionSet>> parseTarget(llvm::StringRef target,
   if (chosen.empty()) {
     error = "invalid target '" + target.str() +
             "'; expected native, x86-64-v3, x86-64-v4, amx, "
-            "avx512-bf16-vnni, avx512, avx2 or reference";
+            "avx512-bf16-vnni, avx512, avx2, sm_90a or reference";
     return failure();
   }
   return chosen;

@@ -8,6 +8,8 @@
 
 #include "dialect/CacheRow.h"
 #include "lowering/Artifact/WriteArtifact.h"
+#include "lowering/NVPTX/Codegen.h"
+#include "lowering/NVPTXPlan/FormGpuPrograms.h"
 #include "lowering/Pipelines/Pipelines.h"
 #include "lowering/Plan/PlanDialect.h"
 #include "lowering/X86/Codegen.h"
@@ -56,6 +58,7 @@ private:
            : options.cache == "int8" ? CacheElement::int8
                                      : CacheElement::bf16;
   }
+  bool isGpu() const { return options.target == nvptx::targetChip; }
   LogicalResult error(const Twine &message) {
     reportError("dsv2-compile", message);
     return failure();
@@ -70,7 +73,9 @@ private:
       function_ref<LogicalResult(OpPassManager &, raw_ostream &)>;
   LogicalResult runPipeline(BuildPipeline build);
   LogicalResult formPlans();
+  LogicalResult formGpuPlan();
   LogicalResult compileKernelModules();
+  LogicalResult compileGpuKernels();
   LogicalResult writeFile();
   void summarize(const ArtifactSummary &summary);
 
@@ -102,6 +107,8 @@ private:
 int64_t Compilation::decodeTokens() const {
   constexpr int64_t least = 8, most = 64;
   if (isReference())
+    return least;
+  if (isGpu())
     return least;
   const ::dsv2::Config &config = source.config;
   AttentionWork work;
@@ -137,6 +144,15 @@ LogicalResult Compilation::checkOptions() {
                  "'; expected bf16, int8 or f32");
   if (isReference())
     return success();
+  if (isGpu()) {
+    if (cacheElement() != CacheElement::bf16)
+      return error("invalid --cache '" + options.cache +
+                   "' for sm_90a; expected bf16");
+    if (options.attention == "expanded")
+      return error("--attention=expanded has no kernels for sm_90a; expected "
+                   "auto or latent");
+    return success();
+  }
   if (options.cache == "f32")
     return error("--cache=f32 is for --target=reference; expected bf16 or int8 "
                  "for '" +
@@ -294,6 +310,8 @@ LogicalResult Compilation::formPlans() {
       program.print(os);
     return text;
   };
+  if (isGpu())
+    return formGpuPlan();
   OwningOpRef<ModuleOp> prepared = module->clone();
   size_t count = isReference() ? 1 : sets.size();
   for (size_t i = 0; i < count; ++i) {
@@ -312,7 +330,43 @@ LogicalResult Compilation::formPlans() {
   return success();
 }
 
+LogicalResult Compilation::formGpuPlan() {
+  FailureOr<OwningOpRef<ModuleOp>> kernels =
+      formGpuPrograms(*module, contents.limits, /*fillsWeights=*/!tensors);
+  if (failed(kernels))
+    return failure();
+  kernelModules.push_back(*std::move(kernels));
+  return success();
+}
+
+LogicalResult Compilation::compileGpuKernels() {
+  ModuleOp kernels = *kernelModules.front();
+  nvptx::CodegenOptions codegen;
+  if (options.ptxas == "none")
+    codegen.ptxas.clear();
+  else if (!options.ptxas.empty())
+    codegen.ptxas = options.ptxas;
+  auto compiled = nvptx::compileKernels(kernels, codegen);
+  if (failed(compiled))
+    return failure();
+  for (const nvptx::CompiledKernel &kernel : *compiled) {
+    if (kernel.assembly)
+      for (const std::string &warning : kernel.assembly->warnings)
+        progress.line("warning  " + kernel.name + ": " + warning);
+    if (options.dumpDirectory.empty())
+      continue;
+    SmallString<128> path(options.dumpDirectory);
+    llvm::sys::path::append(path, "6-" + kernel.name + ".ptx");
+    if (failed(write(path, kernel.ptx)))
+      return failure();
+  }
+  contents.gpuKernels = gpuKernelsOf(kernels, *std::move(compiled));
+  return success();
+}
+
 LogicalResult Compilation::compileKernelModules() {
+  if (isGpu())
+    return compileGpuKernels();
   for (auto [i, kernels] : llvm::enumerate(kernelModules)) {
     // The oldest set is the common ground of every machine we run on.
     const x86::InstructionSet &set =
@@ -418,9 +472,16 @@ void Compilation::summarize(const ArtifactSummary &summary) {
   progress.line(llvm::formatv("model    {0}, {1:N} parameters",
                               contents.modelName,
                               parameterCount(source.config)));
-  progress.line(llvm::formatv("kernels  {0} for {1}",
-                              contents.kernels.front().library.codeBytes.size(),
-                              setNames));
+  if (isGpu())
+    progress.line(llvm::formatv("kernels  {0} for {1}, {2}",
+                                contents.gpuKernels.size(), options.target,
+                                contents.gpuKernels.front().code.assembly
+                                    ? "assembled"
+                                    : "as PTX only: ptxas was not found"));
+  else
+    progress.line(llvm::formatv(
+        "kernels  {0} for {1}",
+        contents.kernels.front().library.codeBytes.size(), setNames));
   progress.line(llvm::formatv("weights  {0}, {1}{2}", summary.weightCount,
                               formatBytes(summary.weightBytes),
                               tensors ? "" : " (not written)"));
@@ -447,7 +508,9 @@ LogicalResult Compilation::run() {
 
   FusePipelineOptions fuse;
   fuse.extraPasses = options.extraPasses;
-  fuse.absorb = "form=" + options.attention;
+  // The GPU has kernels for the latent form only.
+  bool latent = isGpu() && options.attention == "auto";
+  fuse.absorb = "form=" + (latent ? "latent" : options.attention);
   fuse.decodeTokens = decodeTokens();
   fuse.quantize = quantizeOptions;
   if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &errors) {
@@ -461,6 +524,8 @@ LogicalResult Compilation::run() {
   if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &) {
         if (isReference())
           buildPrepareReferencePipeline(pm);
+        else if (isGpu())
+          buildPrepareNVPTXPipeline(pm);
         else
           buildPrepareX86Pipeline(pm);
         return success();

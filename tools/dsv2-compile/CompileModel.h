@@ -31,6 +31,9 @@ struct CompileOptions {
   std::string attention = "auto";
   /// "f32", "bf16" or "int8"; empty: bf16, f32 for the reference target.
   std::string cache;
+  /// The program that assembles GPU kernels; empty: the one found when dsv2
+  /// was configured; "none": do not assemble.
+  std::string ptxas;
   std::string extraPasses;
   std::string dumpDirectory;
   Phase stopAfter = Phase::artifact;

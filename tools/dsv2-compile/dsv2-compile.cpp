@@ -35,7 +35,8 @@ static cl::opt<std::string> output("o", cl::desc("Output file"),
 static cl::opt<std::string>
     target("target", cl::init("native"), cl::value_desc("name"),
            cl::desc("native, x86-64-v3, x86-64-v4, one instruction set "
-                    "(amx, avx512-bf16-vnni, avx512, avx2), or reference"),
+                    "(amx, avx512-bf16-vnni, avx512, avx2), sm_90a (Hopper "
+                    "GPUs), or reference"),
            cl::cat(category));
 static cl::opt<std::string> weights(
     "weights", cl::value_desc("source"), cl::cat(category),
@@ -87,6 +88,10 @@ static cl::list<std::string> plugins("load-pass-plugin", cl::value_desc("file"),
                                      cl::desc("Load passes from a plugin"),
                                      cl::cat(category));
 static cl::opt<std::string>
+    ptxas("ptxas", cl::value_desc("file"), cl::cat(category),
+          cl::desc("Assembler of GPU kernels, or none (default: the CUDA "
+                   "toolkit's, where there is one)"));
+static cl::opt<std::string>
     extraPasses("extra-passes", cl::value_desc("pipeline"),
                 cl::desc("Passes to run after the built-in rewrites"),
                 cl::cat(category));
@@ -135,6 +140,7 @@ int main(int argc, char **argv) {
   options.quantize = quantize;
   options.attention = attention;
   options.cache = cache;
+  options.ptxas = ptxas;
   options.extraPasses = extraPasses;
   options.dumpDirectory = dumpDirectory;
   options.stopAfter = compileTo;

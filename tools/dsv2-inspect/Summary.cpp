@@ -9,6 +9,7 @@
 #include "tools/dsv2-inspect/Sections.h"
 #include "tools/dsv2-inspect/WeightParts.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 
@@ -42,6 +43,10 @@ static Parts partsOf(const Artifact &artifact) {
     }
   for (const schema::KernelLibrary *library : *metadata.libraries())
     parts.kernels += library->object()->size();
+  for (const schema::Kernel *kernel : *metadata.kernels())
+    if (const schema::GpuKernel *gpu = kernel->gpu())
+      parts.kernels +=
+          gpu->ptx()->size() + (gpu->cubin() ? gpu->cubin()->size() : 0);
   if (metadata.plan()->constants())
     parts.constants = metadata.plan()->constants()->size();
   parts.metadata =
@@ -94,6 +99,9 @@ Json dsv2::summaryJson(const Artifact &artifact) {
                     {"features", cpuFeatureNames(library->features())},
                     {"bytes", library->object()->size()},
                     {"supported", isSupported(*library)}});
+  Json gpu;
+  if (metadata.gpu())
+    gpu = metadata.gpu()->name()->str();
   return {
       {"file", artifact.path()},
       {"version", metadata.version()},
@@ -128,6 +136,7 @@ Json dsv2::summaryJson(const Artifact &artifact) {
         {"max_logit_rows", limits.max_logit_rows()}}},
       {"phases", phases},
       {"instruction_sets", sets},
+      {"gpu", gpu},
       {"build",
        {{"version", text(build.version())},
         {"target", text(build.target())},
@@ -174,6 +183,16 @@ static std::string classesText(const Parts &parts) {
 }
 
 static std::string setsText(const schema::Artifact &metadata) {
+  if (const schema::GpuTarget *gpu = metadata.gpu()) {
+    bool assembled = std::all_of(
+        metadata.kernels()->begin(), metadata.kernels()->end(),
+        [](const schema::Kernel *kernel) { return kernel->gpu()->cubin(); });
+    return "GPU\n" +
+           formatColumns({{"  " + gpu->name()->str(),
+                           assembled ? "PTX and machine code"
+                                     : "PTX, compiled when it is loaded"}},
+                         "ll");
+  }
   std::vector<std::vector<std::string>> rows;
   for (const schema::KernelLibrary *library : *metadata.libraries())
     rows.push_back({"  " + library->name()->str(),

@@ -7,7 +7,6 @@
 #include "runtime/text/TokenizerModel.h"
 #include "tools/common/Format.h"
 #include "tools/common/WeightType.h"
-#include "tools/dsv2-inspect/ElfSymbols.h"
 #include "tools/dsv2-inspect/Sections.h"
 
 #include <algorithm>
@@ -42,73 +41,6 @@ std::string dsv2::weightsText(const Artifact &artifact) {
     rows.push_back({weight->name()->str(), std::to_string(weight->bytes()),
                     std::to_string(weight->offset()), weight->type()->str()});
   return formatColumns(rows, "lrrl");
-}
-
-//===----------------------------------------------------------------------===//
-// Kernels
-//===----------------------------------------------------------------------===//
-
-static std::vector<std::map<std::string, uint64_t>>
-codeSizes(const schema::Artifact &metadata) {
-  std::vector<std::map<std::string, uint64_t>> sizes;
-  for (const schema::KernelLibrary *library : *metadata.libraries())
-    sizes.push_back(elfFunctionSizes(std::as_bytes(
-        std::span(library->object()->data(), library->object()->size()))));
-  return sizes;
-}
-
-/// How many dispatches of all programs run each kernel.
-static std::vector<uint64_t> dispatchCounts(const schema::Artifact &metadata) {
-  std::vector<uint64_t> counts(metadata.kernels()->size());
-  for (const schema::Program *program : *metadata.plan()->programs())
-    for (const schema::Dispatch *dispatch : *program->dispatches())
-      ++counts[dispatch->kernel()];
-  return counts;
-}
-
-Json dsv2::kernelsJson(const Artifact &artifact) {
-  const schema::Artifact &metadata = artifact.metadata();
-  auto sizes = codeSizes(metadata);
-  std::vector<uint64_t> counts = dispatchCounts(metadata);
-  Json kernels = Json::array();
-  for (uint32_t i = 0; i < metadata.kernels()->size(); ++i) {
-    const schema::Kernel &kernel = *metadata.kernels()->Get(i);
-    Json bytes = Json::object();
-    for (uint32_t set = 0; set < sizes.size(); ++set)
-      if (auto found = sizes[set].find(kernel.symbol()->str());
-          found != sizes[set].end())
-        bytes[metadata.libraries()->Get(set)->name()->str()] = found->second;
-    kernels.push_back({{"symbol", kernel.symbol()->str()},
-                       {"description", text(kernel.description())},
-                       {"dispatches", counts[i]},
-                       {"code_bytes", bytes}});
-  }
-  return kernels;
-}
-
-std::string dsv2::kernelsText(const Artifact &artifact) {
-  const schema::Artifact &metadata = artifact.metadata();
-  auto sizes = codeSizes(metadata);
-  std::vector<uint64_t> counts = dispatchCounts(metadata);
-  Rows rows = {{"kernel", "dispatches"}};
-  std::string alignment = "lr";
-  for (const schema::KernelLibrary *library : *metadata.libraries()) {
-    rows[0].push_back(library->name()->str());
-    alignment += 'r';
-  }
-  rows[0].push_back("description");
-  alignment += 'l';
-  for (uint32_t i = 0; i < metadata.kernels()->size(); ++i) {
-    const schema::Kernel &kernel = *metadata.kernels()->Get(i);
-    rows.push_back({kernel.symbol()->str(), std::to_string(counts[i])});
-    for (const auto &library : sizes) {
-      auto found = library.find(kernel.symbol()->str());
-      rows.back().push_back(
-          found == library.end() ? "-" : std::to_string(found->second));
-    }
-    rows.back().push_back(text(kernel.description()));
-  }
-  return formatColumns(rows, alignment);
 }
 
 //===----------------------------------------------------------------------===//
@@ -154,7 +86,9 @@ Json dsv2::memoryJson(const Artifact &artifact, const MemoryRequest &request) {
 std::string dsv2::memoryText(const Artifact &artifact,
                              const MemoryRequest &request) {
   Memory memory = memoryOf(artifact, request);
-  Rows rows = {{"weights", formatBytes(memory.weights), "mapped, shared"},
+  Rows rows = {{"weights", formatBytes(memory.weights),
+                artifact.metadata().gpu() ? "copied to the GPU, shared"
+                                          : "mapped, shared"},
                {"arena", formatBytes(memory.arena), "for each session"},
                {"cache", formatBytes(memory.cache),
                 std::to_string(memory.sequences) + " sequences of " +

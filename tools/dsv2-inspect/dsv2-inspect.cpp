@@ -35,7 +35,8 @@ static std::optional<int> parse(int argc, char **argv, Options &options) {
       ->required();
   app.add_flag("--plan", options.plan, "The programs, dispatch by dispatch");
   app.add_flag("--kernels", options.kernels,
-               "The kernels and their code bytes for each instruction set");
+               "The kernels: code bytes for each instruction set, or what "
+               "they take of a GPU");
   app.add_flag("--memory", options.memory,
                "The memory that running the model needs");
   app.add_flag("--weights", options.weights, "The weights");

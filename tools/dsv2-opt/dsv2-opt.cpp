@@ -6,6 +6,7 @@
 
 #include "dialect/DSV2Dialect.h"
 #include "lowering/DSV2ToLinalg/Passes.h"
+#include "lowering/NVPTXPlan/Passes.h"
 #include "lowering/Pipelines/Pipelines.h"
 #include "lowering/Plan/Passes.h"
 #include "lowering/X86Plan/Passes.h"
@@ -20,6 +21,7 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   mlir::dsv2::registerDSV2Passes();
   mlir::dsv2::registerDSV2ToLinalgPasses();
+  mlir::dsv2::registerDSV2NVPTXPasses();
   mlir::dsv2::registerDSV2X86Passes();
   mlir::dsv2::plan::registerDSV2PlanPasses();
   mlir::dsv2::registerDSV2Pipelines();

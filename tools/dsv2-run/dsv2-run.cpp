@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string_view>
 #include <system_error>
 
 #include <unistd.h>
@@ -76,6 +77,9 @@ Status Run::load() {
 
 /// Weights may come and go with the page cache; the rest must fit.
 Status Run::checkMemory(int64_t context) const {
+  // A GPU's driver looks at the GPU's memory.
+  if (std::string_view(model.info.instruction_set).starts_with("sm_"))
+    return Status();
   uint64_t available = availableMemory();
   uint64_t needed = sessionBytes(model.info, context);
   if (available != 0 && needed > available)

@@ -5,9 +5,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "test/lowering/nvptx/EmulatedKernel.h"
+#include "test/lowering/nvptx/RecordedCase.h"
 #include "test/lowering/nvptx/emulator/Machine.h"
 
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
 
 using namespace mlir::dsv2::nvptx;
 
@@ -34,6 +38,37 @@ static ptx::TensorMapImage imageOf(const TensorMap &map, void *base) {
   for (size_t i = 0; i < map.strides.size(); ++i)
     image.strides[i] = static_cast<uint64_t>(map.strides[i]);
   return image;
+}
+
+/// What the bindings hold.
+static std::vector<std::vector<uint8_t>>
+contentsOf(const std::vector<DeviceBuffer *> &bindings) {
+  std::vector<std::vector<uint8_t>> contents;
+  for (const DeviceBuffer *binding : bindings)
+    contents.emplace_back(binding->data(), binding->data() + binding->size());
+  return contents;
+}
+
+/// Writes a run to the directory that DSV2_RECORD_CASES names.
+static void record(RecordedCase recorded, const KernelInfo &info,
+                   const char *directory) {
+  static int count = 0;
+  for (const TensorMap &map : info.tensorMaps) {
+    RecordedMap &copy = recorded.maps.emplace_back();
+    copy.binding = map.binding;
+    copy.element = static_cast<uint32_t>(map.element);
+    copy.swizzle = static_cast<uint32_t>(map.swizzle);
+    copy.sizes.assign(map.sizes.begin(), map.sizes.end());
+    copy.strides.assign(map.strides.begin(), map.strides.end());
+    copy.box.assign(map.box.begin(), map.box.end());
+  }
+  const auto *test = testing::UnitTest::GetInstance()->current_test_info();
+  recorded.name = std::string(test->test_suite_name()) + "." + test->name() +
+                  "-" + std::to_string(count++);
+  std::string file = recorded.name;
+  std::replace(file.begin(), file.end(), '/', '-');
+  EXPECT_TRUE(
+      writeCase(std::string(directory) + "/" + file + ".case", recorded));
 }
 
 void runEmulated(const AssembledKernel &kernel,
@@ -82,7 +117,22 @@ void runEmulated(const AssembledKernel &kernel,
   shape.threads = info.launch.threads;
   shape.sharedBytes = info.sharedBytes;
   shape.seed = seed;
+  RecordedCase recorded;
+  const char *directory = std::getenv("DSV2_RECORD_CASES");
+  if (directory)
+    recorded.before = contentsOf(bindings);
   EXPECT_EQ(ptx::run(module, name, shape, params), "");
+  if (!directory)
+    return;
+  recorded.after = contentsOf(bindings);
+  recorded.entry = name;
+  recorded.ptx = kernel.ptx();
+  recorded.blocks = static_cast<uint32_t>(shape.blocks);
+  recorded.threads = static_cast<uint32_t>(shape.threads);
+  recorded.cluster = static_cast<uint32_t>(info.launch.cluster);
+  recorded.sharedBytes = static_cast<uint32_t>(shape.sharedBytes);
+  std::copy(std::begin(dims), std::end(dims), recorded.sizes.begin());
+  record(std::move(recorded), info, directory);
 }
 
 std::vector<float> randomFloats(int64_t count, std::mt19937 &random) {

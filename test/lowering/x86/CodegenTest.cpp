@@ -181,7 +181,7 @@ TEST(TargetTest, Parse) {
   EXPECT_EQ(names("native").size(), 1u);
   EXPECT_EQ(names("sparc"), Names());
   EXPECT_EQ(error, "invalid target 'sparc'; expected native, x86-64-v3, "
-                   "x86-64-v4, amx, avx512-bf16-vnni, avx512, avx2 or "
+                   "x86-64-v4, amx, avx512-bf16-vnni, avx512, avx2, sm_90a or "
                    "reference");
 }
 

@@ -62,6 +62,32 @@ void expectParts(const std::string &text,
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
 }
 
+/// Makes the kernels those of a GPU; the last has not been assembled.
+void makeGpu(schema::ArtifactT &artifact) {
+  artifact.libraries.clear();
+  artifact.gpu = std::make_unique<schema::GpuTargetT>();
+  artifact.gpu->name = "sm_90a";
+  artifact.gpu->major = 9;
+  for (auto &program : artifact.plan->programs)
+    program->dispatches.resize(1);
+  const schema::DispatchT &dispatch =
+      *artifact.plan->programs[0]->dispatches[0];
+  for (auto &kernel : artifact.kernels) {
+    kernel->gpu = std::make_unique<schema::GpuKernelT>();
+    kernel->gpu->ptx = {'p', 't', 'x'};
+    kernel->gpu->threads = 256;
+    kernel->gpu->bindings = dispatch.bindings.size();
+    if (kernel == artifact.kernels.back())
+      continue;
+    kernel->gpu->cubin = {0x7f, 'E', 'L', 'F'};
+    kernel->gpu->registers = 40;
+    kernel->gpu->static_shared_bytes = 64;
+    kernel->gpu->dynamic_shared_bytes = 1024;
+    kernel->gpu->spill_bytes = 12;
+    kernel->gpu->resident_blocks = 6;
+  }
+}
+
 } // namespace
 
 TEST_F(InspectTest, Summary) {
@@ -172,4 +198,22 @@ TEST_F(InspectTest, Errors) {
   std::string contents = readFile(path);
   writeFile(path, contents.substr(0, contents.size() - 100));
   expectError(path, path);
+}
+TEST_F(InspectTest, KernelsOfAGpu) {
+  write(makeGpu);
+  expectParts(show("--kernels"),
+              {"registers", "spill_bytes", "1088", "75%", "-"});
+  expectParts(show(""), {"GPU", "sm_90a", "PTX, compiled when it is loaded"});
+  expectParts(show("--memory"), {"copied to the GPU"});
+  Json kernels = showJson("--kernels")["kernels"];
+  Json first = kernels[0];
+  EXPECT_EQ(first["threads"], 256);
+  EXPECT_EQ(first["registers"], 40);
+  EXPECT_EQ(first["shared_bytes"], 1088);
+  EXPECT_EQ(first["spill_bytes"], 12);
+  EXPECT_EQ(first["blocks_per_sm"], 6);
+  EXPECT_EQ(first["occupancy"], 75);
+  EXPECT_NE(first["name"], "");
+  EXPECT_FALSE(kernels.back().contains("registers"));
+  EXPECT_EQ(showJson("")["gpu"], "sm_90a");
 }

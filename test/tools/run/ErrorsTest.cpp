@@ -41,6 +41,25 @@ TEST_F(ErrorsTest, Arguments) {
   expectError(plain + " --tokens 1 -n 1 --temp nan -q", "temp");
 }
 
+TEST_F(ErrorsTest, NoSuchGpu) {
+  // No machine has this one; most that run tests have no driver either.
+  std::string gpu = directory.path("gpu.dsv2");
+  expectWritten(writeToy(gpu, [](schema::ArtifactT &artifact) {
+    artifact.libraries.clear();
+    artifact.gpu = std::make_unique<schema::GpuTargetT>();
+    artifact.gpu->name = "sm_10";
+    artifact.gpu->major = 1;
+    for (auto &program : artifact.plan->programs)
+      program->dispatches.clear();
+    for (auto &kernel : artifact.kernels) {
+      kernel->gpu = std::make_unique<schema::GpuKernelT>();
+      kernel->gpu->ptx = {'p', 't', 'x'};
+      kernel->gpu->threads = 32;
+    }
+  }));
+  expectError(gpu + " --tokens 1", "the model is compiled for ");
+}
+
 TEST_F(ErrorsTest, Prompts) {
   expectError(plain + " -p abc", "has none; give token ids with --tokens");
   expectError(text + " -f " + directory.path("absent"), "absent");

@@ -7,6 +7,7 @@
 #include "test/lowering/nvptx/emulator/Machine.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 namespace dsv2::ptx {
@@ -93,11 +94,14 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
   const std::string &op = in.parts[0];
   size_t n = lanes.size();
   auto laneOf = [&](Thread *t) { return t->id % 32; };
-  auto at = [&](int64_t lane) -> Thread * {
-    for (Thread *t : lanes)
-      if (laneOf(t) == lane)
-        return t;
-    return nullptr;
+  std::array<Thread *, 32> byLane = {};
+  uint64_t present = 0;
+  for (Thread *t : lanes) {
+    byLane[laneOf(t)] = t;
+    present |= 1ull << laneOf(t);
+  }
+  auto at = [&](int64_t lane) {
+    return lane >= 0 && lane < 32 ? byLane[lane] : nullptr;
   };
   auto requireAll = [&] {
     if (n != 32)
@@ -114,12 +118,10 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
     return;
   }
   if (op == "shfl") {
+    bool up = in.has("up"), down = in.has("down"), bfly = in.has("bfly");
     std::vector<std::pair<uint64_t, bool>> results;
     for (Thread *t : lanes) {
       uint64_t member = read(*t, in.operands[4]) & 0xffffffff;
-      for (int64_t l = 0; l < 32; ++l)
-        if ((member >> l & 1) && !at(l) && n == 32)
-          throw Failure("a member of a shuffle is missing");
       if (member == 0xffffffff)
         requireAll();
       auto b = static_cast<int64_t>(read(*t, in.operands[2]) & 31);
@@ -131,11 +133,11 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
       int64_t least = lane & segment;
       int64_t j;
       bool inRange;
-      if (in.has("up")) {
+      if (up) {
         j = lane - b, inRange = j >= most;
-      } else if (in.has("down")) {
+      } else if (down) {
         j = lane + b, inRange = j <= most;
-      } else if (in.has("bfly")) {
+      } else if (bfly) {
         j = lane ^ b, inRange = j <= most;
       } else {
         j = least | (b & ~segment), inRange = j <= most;
@@ -156,14 +158,11 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
     uint64_t ballot = 0;
     for (Thread *t : lanes)
       ballot |= (read(*t, in.operands[1]) & 1) << laneOf(t);
-    uint64_t members = 0;
-    for (Thread *t : lanes)
-      members |= 1ull << laneOf(t);
     for (Thread *t : lanes)
       write(*t, in.operands[0],
             in.has("ballot") ? ballot
             : in.has("any")  ? ballot != 0
-                             : ballot == members);
+                             : ballot == present);
     return;
   }
   if (op == "match") {

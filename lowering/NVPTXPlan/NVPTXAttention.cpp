@@ -1,0 +1,180 @@
+//===- NVPTXAttention.cpp - The cache and attention on GPU kernels --------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/NVPTX/AttentionRows.h"
+#include "lowering/NVPTX/RowRope.h"
+#include "lowering/NVPTXPlan/NVPTXProvider.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::nvptx;
+using plan::Access;
+using plan::BindingAttr;
+using plan::TensorView;
+
+/// Positions of a sequence that one block attends to, so that a long context
+/// keeps the device busy.
+static constexpr int64_t kSplitTokens = 512;
+
+/// Physical rows are numbered by i32, however many a session has.
+static int64_t maxCacheRows(LatentCacheType cache) {
+  return std::numeric_limits<int32_t>::max() / cache.getPage() *
+         cache.getPage();
+}
+
+FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
+                                            Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView kv = builder.view(op.getKv());
+  TensorView gamma = builder.view(op.getGamma());
+  if (!gamma.elementType.isF32() || !cache.getElementType().isBF16() ||
+      kv.strides.back() != 1 || cache.getLatent() % 4 != 0 ||
+      cache.getRope() % 4 != 0 || kv.rowStride() % 4 != 0)
+    return false;
+  CacheAppendSpec spec;
+  spec.latent = cache.getLatent();
+  spec.rope = cache.getRope();
+  spec.stride = kv.rowStride();
+  spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
+  spec.bf16Input = kv.elementType.isBF16();
+  spec.format = CacheFormat::bf16;
+  std::string name =
+      ("latent_append_" +
+       Twine(spec.format == CacheFormat::bf16 ? "bf16" : "f32") + "_" +
+       Twine(spec.latent) + "_" + Twine(spec.rope) + "_stride" +
+       Twine(spec.stride) + (spec.bf16Input ? "_frombf16" : "") + "_eps" +
+       bitsOf(spec.epsilon))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitCacheAppend(module, symbol, spec);
+                 },
+                 {kv.binding(Access::In), gamma.binding(Access::In),
+                  builder.batch(BatchField::Positions),
+                  builder.ropeTable(op.getRope(), spec.rope),
+                  builder.batch(BatchField::CacheRows),
+                  builder.cache(op.getLayer(), Access::Out)})))
+    return failure();
+  return true;
+}
+
+/// The buffer that another dispatch wrote.
+static BindingAttr readable(BindingAttr written) {
+  return BindingAttr::get(written.getContext(), Access::In, written.getKind(),
+                          written.getSymbol(), 0, 0);
+}
+
+FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
+                                               Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView latents = builder.view(op.getQLatent());
+  TensorView rotated = builder.view(op.getQRope());
+  TensorView output = builder.view(op.getResult());
+  if (!cache.getElementType().isBF16() || !latents.elementType.isBF16() ||
+      !rotated.elementType.isBF16() || !latents.isDense() ||
+      !rotated.isDense() || !output.isDense())
+    return false;
+  LatentAttentionSpec spec;
+  spec.tokens = builder.programTokens();
+  spec.sequences = builder.limits().maxSequences;
+  spec.heads = latents.shape[1];
+  spec.cache.latent = cache.getLatent();
+  spec.cache.rope = cache.getRope();
+  spec.cache.rows = maxCacheRows(cache);
+  spec.cache.pageSize = cache.getPage();
+  spec.cache.pagesPerSequence =
+      llvm::divideCeil(builder.limits().maxContext, cache.getPage());
+  spec.scale = static_cast<float>(op.getScale().convertToDouble());
+  spec.maxContext = builder.limits().maxContext;
+  // Many tokens keep the device busy without dividing the context.
+  spec.splitTokens =
+      hasManyTokens(op) ? llvm::alignTo(spec.maxContext, 64) : kSplitTokens;
+  std::string reason;
+  if (output.elementType.isBF16() &&
+      succeeded(checkLatentAttention(spec, reason)))
+    return tiledAttention(op, spec, builder);
+  return rowAttention(op, builder);
+}
+
+FailureOr<bool> NVPTXProvider::tiledAttention(LatentAttentionOp op,
+                                              const LatentAttentionSpec &spec,
+                                              Builder &builder) {
+  const CachePlane &plane = spec.cache;
+  std::string suffix =
+      ("_" + Twine(spec.heads) + "x" + Twine(plane.latent) + "_" +
+       Twine(plane.rope) + "_page" + Twine(plane.pageSize) + "x" +
+       Twine(plane.pagesPerSequence) + "_split" + Twine(spec.splitTokens) +
+       "of" + Twine(spec.maxContext) + "_max" + Twine(spec.tokens) + "x" +
+       Twine(spec.sequences) + "_scale" + bitsOf(spec.scale))
+          .str();
+  // Nothing is written to the partial results of a single split.
+  bool divided = spec.splits() > 1;
+  BindingAttr partials = builder.scratch(
+      "partials", divided ? spec.partialBytes() : 16, Access::Out);
+  BindingAttr sums = builder.scratch(
+      "partial_sums", divided ? spec.partialSumBytes() : 16, Access::Out);
+  TensorView output = builder.view(op.getResult());
+  if (failed(use(op, builder, "latent_attention" + suffix,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitLatentAttention(module, symbol, spec);
+                 },
+                 {builder.view(op.getQLatent()).binding(Access::In),
+                  builder.view(op.getQRope()).binding(Access::In),
+                  builder.cache(op.getLayer(), Access::In),
+                  builder.batch(BatchField::QueryOffsets),
+                  builder.batch(BatchField::ContextLengths),
+                  builder.batch(BatchField::PageTable),
+                  output.binding(Access::Out), partials, sums})))
+    return failure();
+  if (divided && failed(use(op, builder, "latent_combine" + suffix,
+                            [&](ModuleOp module, StringRef symbol) {
+                              return emitLatentCombine(module, symbol, spec);
+                            },
+                            {readable(partials), readable(sums),
+                             builder.batch(BatchField::Positions),
+                             builder.batch(BatchField::TokenSequence),
+                             builder.batch(BatchField::ContextLengths),
+                             output.binding(Access::InOut)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::rowAttention(LatentAttentionOp op,
+                                            Builder &builder) {
+  LatentCacheType cache = op.getCache().getType();
+  TensorView latents = builder.view(op.getQLatent());
+  TensorView output = builder.view(op.getResult());
+  RowAttentionSpec spec;
+  spec.heads = latents.shape[1];
+  spec.latent = cache.getLatent();
+  spec.rope = cache.getRope();
+  spec.pageSize = cache.getPage();
+  spec.pagesPerSequence =
+      llvm::divideCeil(builder.limits().maxContext, cache.getPage());
+  spec.scale = static_cast<float>(op.getScale().convertToDouble());
+  spec.bf16Output = output.elementType.isBF16();
+  std::string name =
+      ("row_attention_" + Twine(spec.bf16Output ? "bf16" : "f32") + "_" +
+       Twine(spec.heads) + "x" + Twine(spec.latent) + "_" + Twine(spec.rope) +
+       "_page" + Twine(spec.pageSize) + "x" + Twine(spec.pagesPerSequence) +
+       "_scale" + bitsOf(spec.scale))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitRowAttention(module, symbol, spec);
+                 },
+                 {latents.binding(Access::In),
+                  builder.view(op.getQRope()).binding(Access::In),
+                  builder.cache(op.getLayer(), Access::In),
+                  builder.batch(BatchField::Positions),
+                  builder.batch(BatchField::TokenSequence),
+                  builder.batch(BatchField::PageTable),
+                  output.binding(Access::Out)})))
+    return failure();
+  return true;
+}

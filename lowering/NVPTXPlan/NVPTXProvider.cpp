@@ -1,0 +1,146 @@
+//===- NVPTXProvider.cpp - Model operations on GPU kernels ----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/NVPTXPlan/NVPTXProvider.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::nvptx;
+using plan::TensorView;
+
+std::optional<RowFormat> nvptx::rowFormat(Type type) {
+  Type element = getElementTypeOrSelf(type);
+  if (element.isF32())
+    return RowFormat::f32;
+  if (element.isBF16())
+    return RowFormat::bf16;
+  return std::nullopt;
+}
+
+StringRef nvptx::nameOf(RowFormat format) {
+  return format == RowFormat::f32    ? "f32"
+         : format == RowFormat::bf16 ? "bf16"
+                                     : "fp8";
+}
+
+RowPlace nvptx::rowPlace(const TensorView &view) {
+  RowPlace place;
+  place.isBf16 = view.elementType.isBF16();
+  place.rowStride = view.strides[0];
+  if (view.shape.size() == 3)
+    place.headStride = view.strides[1];
+  return place;
+}
+
+bool nvptx::hasManyTokens(Operation *op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  return !function->hasAttr("dsv2.max_query_tokens");
+}
+
+std::string nvptx::bitsOf(double value) {
+  return llvm::utohexstr(llvm::bit_cast<uint32_t>(static_cast<float>(value)));
+}
+
+LogicalResult
+NVPTXProvider::use(Operation *op, Builder &builder, const Twine &name,
+                   function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                   ArrayRef<plan::BindingAttr> bindings, TokenRange range) {
+  std::string symbol = name.str();
+  ModuleOp module = builder.kernelModule();
+  auto kernel = module.lookupSymbol<LLVM::LLVMFuncOp>(symbol);
+  if (!kernel)
+    kernel = emit(module, symbol).func;
+  std::optional<KernelInfo> info = launchOf(kernel);
+  if (!info)
+    return op->emitOpError("expects the kernel ") << symbol << " to be one";
+  const Workgroups &groups = info->launch.workgroups;
+  plan::KernelUse kernelUse;
+  kernelUse.kernel = FlatSymbolRefAttr::get(kernel);
+  kernelUse.workgroups = plan::WorkgroupsAttr::get(
+      op->getContext(), groups.count, static_cast<plan::Dim>(groups.dim),
+      groups.tile, /*indirect=*/-1);
+  kernelUse.bindings.assign(bindings.begin(), bindings.end());
+  kernelUse.minTokens = range.first;
+  kernelUse.maxTokens = range.last;
+  builder.dispatch(op, kernelUse);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Fusion of sums and gathers
+//===----------------------------------------------------------------------===//
+
+/// The operand of a sum whose kernel can add the other one: a product or a
+/// combination that nothing else reads. Null when there is none.
+static Operation *fusedProducer(arith::AddFOp add) {
+  for (Value operand : {add.getRhs(), add.getLhs()}) {
+    Operation *producer = operand.getDefiningOp();
+    if (producer && producer->hasOneUse() &&
+        isa<LinearOp, CombineExpertsOp>(producer))
+      return producer;
+  }
+  return nullptr;
+}
+
+bool NVPTXProvider::isFusedIntoUser(Operation *op) {
+  if (op->getNumResults() != 1 || !op->hasOneUse())
+    return false;
+  Operation *user = *op->getUsers().begin();
+  if (isa<SelectRowsOp>(op))
+    return isa<RMSNormOp>(user);
+  auto add = dyn_cast<arith::AddFOp>(user);
+  return add && fusedProducer(add) == op;
+}
+
+FailureOr<bool> NVPTXProvider::add(arith::AddFOp op, Builder &builder) {
+  if (!isa<RankedTensorType>(op.getType()))
+    return false;
+  if (Operation *producer = fusedProducer(op)) {
+    Value other =
+        op.getRhs().getDefiningOp() == producer ? op.getLhs() : op.getRhs();
+    if (auto product = dyn_cast<LinearOp>(producer))
+      return linear(product, op, op.getResult(), other, builder);
+    return combine(cast<CombineExpertsOp>(producer), op, op.getResult(), other,
+                   builder);
+  }
+  return sumRows(op, builder);
+}
+
+//===----------------------------------------------------------------------===//
+// Dispatch
+//===----------------------------------------------------------------------===//
+
+FailureOr<bool> NVPTXProvider::dispatch(Operation *op, Builder &builder) {
+  return TypeSwitch<Operation *, FailureOr<bool>>(op)
+      .Case([&](LinearOp linearOp) {
+        return linear(linearOp, linearOp, linearOp.getResult(), Value(),
+                      builder);
+      })
+      .Case(
+          [&](HeadProjectOp project) { return headProject(project, builder); })
+      .Case([&](GroupedLinearOp product) {
+        return groupedLinear(product, builder);
+      })
+      .Case([&](EmbedOp embedOp) { return embed(embedOp, builder); })
+      .Case([&](RMSNormOp norm) { return rmsNorm(norm, builder); })
+      .Case([&](PackRowsOp pack) { return packRows(pack, builder); })
+      .Case([&](SwigluOp swigluOp) { return swiglu(swigluOp, builder); })
+      .Case([&](RopeOp ropeOp) { return rope(ropeOp, builder); })
+      .Case([&](arith::AddFOp sum) { return add(sum, builder); })
+      .Case([&](RouteOp routeOp) { return route(routeOp, builder); })
+      .Case([&](GroupTokensOp group) { return groupTokens(group, builder); })
+      .Case([&](CombineExpertsOp sum) {
+        return combine(sum, sum, sum.getResult(), Value(), builder);
+      })
+      .Case(
+          [&](LatentAppendOp append) { return latentAppend(append, builder); })
+      .Case([&](LatentAttentionOp attention) {
+        return latentAttention(attention, builder);
+      })
+      .Default([](Operation *) { return false; });
+}

@@ -1,0 +1,99 @@
+//===- NVPTXProvider.h - Model operations on GPU kernels --------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+// Chooses an emitter of lowering/NVPTX for each operation of prepared model IR
+// (dsv2-pack-for-nvptx) and binds its operands.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LOWERING_NVPTXPLAN_NVPTXPROVIDER_H
+#define DSV2_LOWERING_NVPTXPLAN_NVPTXPROVIDER_H
+
+#include "lowering/NVPTX/AttentionLatent.h"
+#include "lowering/NVPTX/DotProduct.h"
+#include "lowering/NVPTX/Gemm.h"
+#include "lowering/NVPTX/RowEmitter.h"
+#include "lowering/Plan/DispatchBuilder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace mlir::dsv2::nvptx {
+
+class NVPTXProvider : public plan::KernelProvider {
+public:
+  FailureOr<bool> dispatch(Operation *op,
+                           plan::DispatchBuilder &builder) override;
+  bool isFusedIntoUser(Operation *op) override;
+
+private:
+  using Builder = plan::DispatchBuilder;
+
+  /// A sum that the kernel of one of its operands computes, or any other.
+  FailureOr<bool> add(arith::AddFOp op, Builder &builder);
+
+  // NVPTXProducts.cpp
+  FailureOr<bool> linear(LinearOp op, Operation *at, Value result,
+                         Value residual, Builder &builder);
+  FailureOr<bool> headProject(HeadProjectOp op, Builder &builder);
+  FailureOr<bool> groupedLinear(GroupedLinearOp op, Builder &builder);
+  FailureOr<bool> groupedGemm(GroupedLinearOp op, Builder &builder);
+  FailureOr<bool> gemm(Operation *at, const GemmSpec &spec,
+                       ArrayRef<plan::BindingAttr> bindings, Builder &builder);
+  FailureOr<bool> dotProduct(Operation *at, const DotProductSpec &spec,
+                             ArrayRef<plan::BindingAttr> bindings,
+                             Builder &builder);
+  // NVPTXRows.cpp
+  FailureOr<bool> embed(EmbedOp op, Builder &builder);
+  FailureOr<bool> rmsNorm(RMSNormOp op, Builder &builder);
+  FailureOr<bool> packRows(PackRowsOp op, Builder &builder);
+  FailureOr<bool> swiglu(SwigluOp op, Builder &builder);
+  FailureOr<bool> rope(RopeOp op, Builder &builder);
+  FailureOr<bool> sumRows(arith::AddFOp op, Builder &builder);
+  // NVPTXExperts.cpp
+  FailureOr<bool> route(RouteOp op, Builder &builder);
+  FailureOr<bool> groupTokens(GroupTokensOp op, Builder &builder);
+  FailureOr<bool> combine(CombineExpertsOp op, Operation *at, Value result,
+                          Value addend, Builder &builder);
+  // NVPTXAttention.cpp
+  FailureOr<bool> latentAppend(LatentAppendOp op, Builder &builder);
+  FailureOr<bool> latentAttention(LatentAttentionOp op, Builder &builder);
+  FailureOr<bool> tiledAttention(LatentAttentionOp op,
+                                 const LatentAttentionSpec &spec,
+                                 Builder &builder);
+  FailureOr<bool> rowAttention(LatentAttentionOp op, Builder &builder);
+
+  /// Steps that a variant of a computation is for.
+  struct TokenRange {
+    std::optional<int64_t> first, last;
+  };
+  /// Emits the kernel called `name` unless it exists, and dispatches it.
+  LogicalResult use(Operation *op, Builder &builder, const Twine &name,
+                    function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                    ArrayRef<plan::BindingAttr> bindings,
+                    TokenRange range = {});
+};
+
+/// Where the rows of a placed activation lie, in elements. Packed rows are
+/// dense.
+struct RowPlace {
+  bool isBf16 = false;
+  int64_t rowStride = 0, headStride = 0;
+};
+RowPlace rowPlace(const plan::TensorView &view);
+
+/// Whether the program of `op` is for many tokens of a sequence: tensor cores
+/// then earn their tiles. A program has one kind of product, since the kinds
+/// differ in the order of sums.
+bool hasManyTokens(Operation *op);
+
+/// A part of a kernel's name for a number that its code depends on.
+std::string bitsOf(double value);
+
+/// The format of activations; nullopt for others.
+std::optional<RowFormat> rowFormat(Type type);
+StringRef nameOf(RowFormat format);
+
+} // namespace mlir::dsv2::nvptx
+
+#endif // DSV2_LOWERING_NVPTXPLAN_NVPTXPROVIDER_H

@@ -1,0 +1,199 @@
+//===- NVPTXRows.cpp - Row operations on GPU kernels ----------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/NVPTX/RowMap.h"
+#include "lowering/NVPTX/RowNorm.h"
+#include "lowering/NVPTX/RowRope.h"
+#include "lowering/NVPTXPlan/NVPTXProvider.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::nvptx;
+using plan::Access;
+using plan::BindingAttr;
+using plan::TensorView;
+
+FailureOr<bool> NVPTXProvider::embed(EmbedOp op, Builder &builder) {
+  TensorView table = builder.view(op.getTable());
+  if (table.elementType.isF16() || table.shape[1] % 4 != 0)
+    return false;
+  EmbedSpec spec;
+  spec.depth = table.shape[1];
+  spec.bf16Table = table.elementType.isBF16();
+  std::string name = ("embed_" + Twine(spec.bf16Table ? "bf16" : "f32") + "_" +
+                      Twine(spec.depth))
+                         .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitEmbed(module, symbol, spec);
+                 },
+                 {builder.view(op.getTokens()).binding(Access::In),
+                  table.binding(Access::In),
+                  builder.view(op.getResult()).binding(Access::Out)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::rmsNorm(RMSNormOp op, Builder &builder) {
+  std::optional<RowFormat> format = rowFormat(op.getType());
+  TensorView gamma = builder.view(op.getGamma());
+  auto select = op.getInput().getDefiningOp<SelectRowsOp>();
+  bool gather = select && isFusedIntoUser(select);
+  TensorView input =
+      builder.view(gather ? Value(select.getInput()) : Value(op.getInput()));
+  if (!format || !gamma.elementType.isF32() || input.rows.multiple != 1 ||
+      input.rows.dim != plan::Dim::Tokens)
+    return false;
+
+  RmsNormSpec spec;
+  spec.depth = gamma.shape[0];
+  spec.stride = input.rowStride();
+  spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
+  spec.gather = gather;
+  spec.bf16Input = input.elementType.isBF16();
+  spec.format = *format;
+  if (spec.depth % 4 != 0 || spec.stride % 4 != 0)
+    return false;
+  SmallVector<BindingAttr> bindings = {input.binding(Access::In),
+                                       gamma.binding(Access::In)};
+  if (gather)
+    bindings.push_back(builder.batch(BatchField::LogitRows));
+  bindings.push_back(builder.view(op.getResult()).binding(Access::Out));
+
+  std::string name =
+      ("rms_norm_" + nameOf(*format) + "_" + Twine(spec.depth) +
+       (spec.stride != spec.depth ? "_stride" + Twine(spec.stride) : "") +
+       (gather ? "_gather" : "") + (spec.bf16Input ? "_frombf16" : "") +
+       "_eps" + bitsOf(spec.epsilon))
+          .str();
+  if (failed(use(
+          op, builder, name,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitRmsNorm(module, symbol, spec);
+          },
+          bindings)))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::packRows(PackRowsOp op, Builder &builder) {
+  TensorView input = builder.view(op.getInput());
+  std::optional<RowFormat> format = rowFormat(op.getType());
+  if (!format || input.strides.back() != 1 || input.shape.back() % 4 != 0)
+    return false;
+  PackRowsSpec spec;
+  spec.dim = static_cast<Dim>(input.rows.dim);
+  spec.depth = input.shape.back();
+  spec.bf16Input = input.elementType.isBF16();
+  spec.format = *format;
+  if (input.shape.size() == 3) {
+    if (input.rows.multiple != 1)
+      return false;
+    spec.heads = input.shape[1];
+    spec.tokenStride = input.strides[0];
+    spec.headStride = input.strides[1];
+  } else { // several rows a token lie like heads
+    spec.heads = input.rows.multiple;
+    spec.headStride = input.strides[0];
+    spec.tokenStride = input.strides[0] * spec.heads;
+  }
+  std::string name =
+      ("pack_rows_" + nameOf(*format) + "_" + Twine(spec.heads) + "x" +
+       Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) + "_" +
+       Twine(spec.headStride) + (spec.bf16Input ? "_frombf16" : "") +
+       (spec.dim == Dim::logitRows ? "_logits" : ""))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitPackRows(module, symbol, spec);
+                 },
+                 {input.binding(Access::In),
+                  builder.view(op.getResult()).binding(Access::Out)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
+  TensorView gate = builder.view(op.getGate()), up = builder.view(op.getUp());
+  std::optional<RowFormat> format = rowFormat(op.getType());
+  if (!format || gate.strides != up.strides || gate.strides.back() != 1 ||
+      gate.rows.dim != plan::Dim::Tokens || gate.shape.back() % 4 != 0 ||
+      gate.elementType != up.elementType)
+    return false;
+  SwiGluSpec spec;
+  spec.rowsPerToken = gate.rows.multiple;
+  spec.depth = gate.shape.back();
+  spec.stride = gate.rowStride();
+  spec.bf16Input = gate.elementType.isBF16();
+  spec.format = *format;
+  std::string name =
+      ("swiglu_" + nameOf(*format) + "_" + Twine(spec.rowsPerToken) + "x" +
+       Twine(spec.depth) + "_stride" + Twine(spec.stride) +
+       (spec.bf16Input ? "_frombf16" : ""))
+          .str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitSwiGlu(module, symbol, spec);
+                 },
+                 {gate.binding(Access::In), up.binding(Access::In),
+                  builder.view(op.getResult()).binding(Access::Out)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
+  TensorView input = builder.view(op.getInput());
+  TensorView output = builder.view(op.getResult());
+  if (input.strides.back() != 1 || input.shape.back() % 4 != 0)
+    return false;
+  auto slices = [](const TensorView &view) {
+    bool byHead = view.shape.size() == 3;
+    return HeadSlices{view.strides[0], byHead ? view.strides[1] : 0};
+  };
+  RopeSpec spec;
+  spec.heads = input.shape.size() == 3 ? input.shape[1] : 1;
+  spec.rope = input.shape.back();
+  spec.input = slices(input);
+  spec.output = slices(output);
+  spec.bf16Input = input.elementType.isBF16();
+  spec.bf16Output = output.elementType.isBF16();
+  std::string name =
+      ("rope_" + Twine(spec.bf16Output ? "bf16" : "f32") + "_" +
+       Twine(spec.heads) + "x" + Twine(spec.rope) + "_from" +
+       Twine(spec.input.tokenStride) + "_" + Twine(spec.input.headStride) +
+       "_to" + Twine(spec.output.tokenStride) + "_" +
+       Twine(spec.output.headStride) + (spec.bf16Input ? "_frombf16" : ""))
+          .str();
+  if (failed(
+          use(op, builder, name,
+              [&](ModuleOp module, StringRef symbol) {
+                return emitRope(module, symbol, spec);
+              },
+              {input.binding(Access::In), builder.batch(BatchField::Positions),
+               builder.ropeTable(op.getRope(), spec.rope),
+               output.binding(Access::Out)})))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::sumRows(arith::AddFOp op, Builder &builder) {
+  TensorView lhs = builder.view(op.getLhs()), rhs = builder.view(op.getRhs());
+  if (lhs.shape.size() != 2 || !lhs.isDense() || !rhs.isDense() ||
+      lhs.rows != plan::RowCount{plan::Dim::Tokens, 1} ||
+      lhs.rows != rhs.rows || lhs.shape[1] % 4 != 0)
+    return false;
+  SumRowsSpec spec;
+  spec.depth = lhs.shape[1];
+  std::string name = ("add_" + Twine(spec.depth)).str();
+  if (failed(use(op, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitSumRows(module, symbol, spec);
+                 },
+                 {lhs.binding(Access::In), rhs.binding(Access::In),
+                  builder.view(op.getResult()).binding(Access::Out)})))
+    return failure();
+  return true;
+}
