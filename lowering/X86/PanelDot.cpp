@@ -53,8 +53,8 @@ int64_t PanelDot::vectorsAtOnce(int64_t rows) const {
   return rows > 1 ? std::min<int64_t>(all, 2) : all;
 }
 
-void PanelDot::emit(Value panel, Value begin, Value end,
-                    llvm::function_ref<Value(Value)> rowOf, Epilogue epilogue) {
+void PanelDot::emit(Value panel, Value begin, Value end, RowOf rowOf,
+                    Epilogue epilogue) {
   if (tiles)
     return tiles->emit(panel, begin, end, rowOf, epilogue);
   Value from = begin;

@@ -34,16 +34,13 @@ public:
   PanelDot(KernelBuilder &builder, WeightFormat format, int64_t depth,
            Value weights, Value rows, int64_t rowDistance);
 
-  /// Receives the float32 sums of `vectors` registers from register `first` of
-  /// the panel on, row by row.
-  using Epilogue =
-      llvm::function_ref<void(ArrayRef<Value> sums, Value row, int64_t rows,
-                              int64_t first, int64_t vectors)>;
+  using RowOf = PanelTiles::RowOf;
+  using Epilogue = PanelTiles::Epilogue;
 
   /// Emits the product of every row in [begin, end) with panel `panel` (of all
-  /// matrices). `rowOf` maps a row to the activation row to read.
-  void emit(Value panel, Value begin, Value end,
-            llvm::function_ref<Value(Value row)> rowOf, Epilogue epilogue);
+  /// matrices).
+  void emit(Value panel, Value begin, Value end, RowOf rowOf,
+            Epilogue epilogue);
 
 private:
   using Rows = ArrayRef<Value>;

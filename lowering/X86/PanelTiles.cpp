@@ -28,14 +28,17 @@ PanelTiles::PanelTiles(KernelBuilder &builder, WeightFormat format,
                        int64_t depth, Value weights, Value rows,
                        int64_t rowDistance)
     : b(builder), format(format), depth(depth), weights(weights), rows(rows),
-      rowDistance(rowDistance), tiles(builder) {
-  bool quantized = rowFormatOf(format) == RowFormat::int8;
+      rowDistance(rowDistance),
+      quantized(rowFormatOf(format) == RowFormat::int8), tiles(builder) {
   groupBytes = groupSize * (quantized ? 1 : 2);
   distance = rowBytes(rowFormatOf(format), depth);
   constexpr int64_t size = 2 * tileRows * panelRows;
   sums = b.scratch({size}, b.getF32Type());
-  if (quantized)
+  if (quantized) {
     dots = b.scratch({size}, b.getI32Type());
+    rowScales = b.viewBytes(rows, b.getF32Type());
+    rowSums = b.viewBytes(rows, b.getI32Type());
+  }
   if (format == WeightFormat::int4)
     quads = b.scratch({groupSize * panelRows}, b.getI8Type());
   if (!rowDistance)
@@ -70,7 +73,6 @@ void PanelTiles::emit(Value panel, Value begin, Value end, RowOf rowOf,
 }
 
 void PanelTiles::configure(Value rows) {
-  bool quantized = rowFormatOf(format) == RowFormat::int8;
   TileEmitter::Shape sum{rows, tileBytes}, row{rows, groupBytes};
   TileEmitter::Shape weight{b.index(groupSize / (quantized ? 4 : 2)),
                             tileBytes};
@@ -202,8 +204,6 @@ void PanelTiles::emitQuantized(const Block &block) {
 
 void PanelTiles::scaleDots(const Block &block, Value scales, Value group) {
   int32_t zeroPoint = format == WeightFormat::int8 ? 128 : 8;
-  Value rowScales = b.viewBytes(rows, b.getF32Type());
-  Value rowSums = b.viewBytes(rows, b.getI32Type());
   SmallVector<Value> weightScales;
   for (int64_t n = 0; n < columnTiles; ++n)
     weightScales.push_back(b.halvesToF32(b.loadVector(

@@ -20,7 +20,10 @@ namespace mlir::dsv2::x86 {
 
 class PanelTiles {
 public:
+  /// Maps a row to the activation row to read.
   using RowOf = llvm::function_ref<Value(Value row)>;
+  /// Receives the float32 sums of `vectors` registers from register `first` of
+  /// the panel on, row by row.
   using Epilogue =
       llvm::function_ref<void(ArrayRef<Value> sums, Value row, int64_t rows,
                               int64_t first, int64_t vectors)>;
@@ -64,13 +67,15 @@ private:
   int64_t depth;
   Value weights, rows;
   int64_t rowDistance;
+  bool quantized;
   int64_t groupBytes; ///< of 32 k of a row
   int64_t distance;   ///< of rows, in bytes
   TileEmitter tiles;
-  Value sums;   ///< [32][32] f32
-  Value dots;   ///< the same in i32, of one group
-  Value quads;  ///< one group of an int4 panel as bytes
-  Value staged; ///< [32][stagedBytes]
+  Value sums;               ///< [32][32] f32
+  Value dots;               ///< the same in i32, of one group
+  Value quads;              ///< one group of an int4 panel as bytes
+  Value staged;             ///< [32][stagedBytes]
+  Value rowScales, rowSums; ///< int8 rows seen as f32 and as i32
 };
 
 } // namespace mlir::dsv2::x86

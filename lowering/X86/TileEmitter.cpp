@@ -59,12 +59,14 @@ void TileEmitter::store(int tile, Value memref, Value first,
        {tileNumber(tile), address(memref, first), stride});
 }
 
-void TileEmitter::dotBf16(int c, int a, int b) {
-  call("llvm.x86.tdpbf16ps", {tileNumber(c), tileNumber(a), tileNumber(b)});
+void TileEmitter::dotBf16(int sums, int left, int right) {
+  call("llvm.x86.tdpbf16ps",
+       {tileNumber(sums), tileNumber(left), tileNumber(right)});
 }
 
-void TileEmitter::dotS8U8(int c, int a, int b) {
-  call("llvm.x86.tdpbsud", {tileNumber(c), tileNumber(a), tileNumber(b)});
+void TileEmitter::dotS8U8(int sums, int left, int right) {
+  call("llvm.x86.tdpbsud",
+       {tileNumber(sums), tileNumber(left), tileNumber(right)});
 }
 
 Value TileEmitter::tileNumber(int tile) {

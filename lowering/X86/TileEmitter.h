@@ -40,9 +40,10 @@ public:
   void load(int tile, Value memref, Value first, int64_t rowDistance);
   void store(int tile, Value memref, Value first, int64_t rowDistance);
   /// f32 sums of bf16 products.
-  void dotBf16(int c, int a, int b);
-  /// i32 sums of products of signed bytes in `a` and unsigned ones in `b`.
-  void dotS8U8(int c, int a, int b);
+  void dotBf16(int sums, int left, int right);
+  /// i32 sums of products of signed bytes in `left` and unsigned ones in
+  /// `right`.
+  void dotS8U8(int sums, int left, int right);
 
 private:
   Value tileNumber(int tile);
