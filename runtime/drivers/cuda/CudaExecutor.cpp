@@ -18,6 +18,10 @@ namespace {
 /// Graphs that are kept; beyond, all are recorded anew.
 constexpr size_t maxGraphs = 128;
 
+/// The driver of CUDA 12.3 is the first whose graphs know launches that begin
+/// before the previous one has ended.
+constexpr int dependentLaunchDriver = 12030;
+
 /// The sizes lie in front of the batch's arrays.
 constexpr uint64_t sizesBytes = 64;
 
@@ -316,15 +320,15 @@ Status CudaExecutor::launch(const Launch &launch, int64_t blocks,
 
 Status CudaExecutor::launchAll(const Program &program, const Dims &dims,
                                const Dims &classes) {
-  bool first = true;
+  bool dependent = false;
   for (const Launch &each : program.launches) {
     if (dims[1] < each.minTokens || dims[1] > each.maxTokens)
       continue;
     int64_t blocks = gridOf(each, classes);
     if (blocks == 0)
       continue;
-    DSV2_RETURN_IF_ERROR(launch(each, blocks, /*dependent=*/!first));
-    first = false;
+    DSV2_RETURN_IF_ERROR(launch(each, blocks, dependent));
+    dependent = model->device->driverVersion() >= dependentLaunchDriver;
   }
   return Status();
 }
