@@ -22,7 +22,7 @@ struct QuantizedTile {
   uint16_t scales[panelRows];           ///< f16
 };
 
-/// scale = max|x| / 127.
+/// Searches a few scales from max|x| / 127 up for the least squared error.
 void quantizeInt8(const WeightTile &tile, QuantizedTile &out);
 
 /// Searches a few scales around max|x| / 8 for the least squared error.

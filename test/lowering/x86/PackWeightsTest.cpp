@@ -85,7 +85,9 @@ INSTANTIATE_TEST_SUITE_P(Formats, PackWeightsTest,
                          testing::ValuesIn(allWeightFormats),
                          [](auto &info) { return formatName(info.param); });
 
-TEST(PackInt4Test, BeatsTheExtremeOverEight) {
+/// The squared error of packing, relative to that of the scale for which the
+/// extreme element of a group becomes `extremeQuant`.
+double relativeError(WeightFormat format, float extremeQuant, float highest) {
   // Normally distributed, as weights nearly are.
   std::mt19937 engine(3);
   std::normal_distribution<float> normal;
@@ -93,22 +95,30 @@ TEST(PackInt4Test, BeatsTheExtremeOverEight) {
   for (float &value : values)
     value = normal(engine);
   std::vector<float> unpacked = values;
-  packMatrices(WeightFormat::int4, unpacked, 1, 64, 1024);
+  packMatrices(format, unpacked, 1, 64, 1024);
   double error = 0, baseline = 0;
   for (size_t group = 0; group < values.size(); group += groupSize) {
     float extreme = 0;
     for (int64_t k = 0; k < groupSize; ++k)
       if (std::fabs(values[group + k]) > std::fabs(extreme))
         extreme = values[group + k];
-    float scale = f16ToFloat(floatToF16(extreme / -8.0f));
+    float scale = f16ToFloat(floatToF16(extreme / extremeQuant));
     for (int64_t k = 0; k < groupSize; ++k) {
       float x = values[group + k];
-      float quant = std::fmin(7.0f, std::nearbyint(x / scale));
+      float quant = std::fmin(highest, std::nearbyint(x / scale));
       baseline += std::pow(x - quant * scale, 2);
       error += std::pow(x - unpacked[group + k], 2);
     }
   }
-  EXPECT_LT(error, 0.92 * baseline) << error / baseline;
+  return error / baseline;
+}
+
+TEST(PackInt4Test, BeatsTheExtremeOverEight) {
+  EXPECT_LT(relativeError(WeightFormat::int4, -8, 7), 0.92);
+}
+
+TEST(PackInt8Test, BeatsTheExtremeOver127) {
+  EXPECT_LT(relativeError(WeightFormat::int8, 127, 127), 0.87);
 }
 
 class PackGroupsTest : public testing::TestWithParam<WeightFormat> {};
