@@ -22,15 +22,25 @@ static LogicalResult addPass(OpPassManager &pm, StringRef name,
   return parsePassPipeline((name + "{" + options + "}").str(), pm, errors);
 }
 
+bool mlir::dsv2::expandsInInt8(StringRef quantize) {
+  SmallVector<StringRef> options;
+  quantize.split(options, ' ');
+  StringRef format;
+  for (StringRef option : options)
+    if (option.consume_front("up-projections=") ||
+        (format.empty() && option.consume_front("format=")))
+      format = option;
+  return format == "int8" || format == "int4";
+}
+
 LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,
                                             const FusePipelineOptions &options,
                                             raw_ostream &errors) {
   SpecializePhasesPassOptions phases;
   phases.decodeQueryTokens = options.decodeTokens;
   pm.addPass(createSpecializePhasesPass(phases));
-  // Where weights are integers, so are the products of the expansion.
   FuseExpandedAttentionPassOptions expansion;
-  expansion.int8 = StringRef(options.quantize.getValue()).contains("format=");
+  expansion.int8 = expandsInInt8(options.quantize.getValue());
   std::string absorb = options.absorb;
   if (expansion.int8)
     absorb += " int8-expansion";

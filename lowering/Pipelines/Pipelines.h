@@ -37,6 +37,11 @@ struct FusePipelineOptions : PassPipelineOptions<FusePipelineOptions> {
       llvm::cl::desc("Pass pipeline to run after the built-in fusions")};
 };
 
+/// Whether keys and values are expanded in int8, given the options of
+/// dsv2-quantize-weights: where the up-projections, or the weights without an
+/// option of their own, are integers.
+bool expandsInInt8(StringRef quantize);
+
 /// Adds the target-independent rewrites to `pm`. Fails when an option does not
 /// parse, and says why on `errors`.
 LogicalResult buildFusePipeline(OpPassManager &pm,

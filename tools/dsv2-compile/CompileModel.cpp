@@ -120,7 +120,7 @@ int64_t Compilation::decodeTokens() const {
   work.queries = 1;
   work.past = 4096;
   double even = work.breakEvenQueries(AttentionRates::measured(
-      options.cache == "int8", options.quantize != "none"));
+      options.cache == "int8", expandsInInt8(quantizeOptions)));
   return static_cast<int64_t>(std::clamp<double>(even, least, most));
 }
 
