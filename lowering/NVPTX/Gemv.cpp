@@ -29,7 +29,9 @@ GemvShape::GemvShape(const GemvSpec &spec) {
   tileRows = 16 * rowGroups;
   tiles = llvm::divideCeil(spec.rows, tileRows);
   int64_t stepsOfWarp = llvm::divideCeil(steps, splits);
-  batches = llvm::divideCeil(stepsOfWarp, int64_t(4));
+  // Two batches are in registers at a time, beside scales and what fp8 becomes.
+  int64_t most = format == WeightFormat::bf16 ? 4 : 3;
+  batches = llvm::divideCeil(stepsOfWarp, most);
   batch = llvm::divideCeil(stepsOfWarp, batches);
 
   // The padding lets eight lanes of two rows touch all banks.
@@ -55,7 +57,6 @@ GemvShape::GemvShape(const GemvSpec &spec) {
       std::max<int64_t>(1, inputLimit / (inputBytes + 4 * inputGroups));
   chunk = std::min<int64_t>({fitting, spec.maxRows, 16});
   columnTiles = llvm::divideCeil(chunk, int64_t(8));
-  oneChunk = spec.maxRows <= chunk;
 
   matrices = spec.experts ? spec.experts : spec.heads;
   int64_t usual =
@@ -95,8 +96,7 @@ Launch GemvShape::launch(const GemvSpec &spec) const {
       matrices == 1 && !spec.experts ? tiles : matrices * groups;
   launch.workgroups.blocksPerSM = blocksOfSM;
   launch.threads = threads;
-  // Products of fp8 need more registers than half of an SM has for a block.
-  launch.minBlocksPerSM = spec.format == WeightFormat::fp8 ? 1 : blocksOfSM;
+  launch.minBlocksPerSM = blocksOfSM;
   launch.waitsItself = true;
   return launch;
 }
@@ -172,17 +172,11 @@ void GemvEmitter::waitAndLaunch() {
 }
 
 void GemvEmitter::emitOne() {
-  Rows rows = {i32(0), dim(spec.dim)};
   Value first = workgroup(), end = i32(shape.tiles), stride = gridBlocks();
-  if (!shape.oneChunk) {
-    waitAndLaunch();
-    return multiplyChunks(i32(0), rows, first, end, stride);
-  }
   Batch batch = loadBatch(i32(0), min(first, shape.tiles - 1), i32(0),
                           /*mayEnd=*/false);
   waitAndLaunch();
-  prepare(i32(0), rows);
-  multiplyTiles(i32(0), rows, first, end, stride, batch);
+  multiplyChunks(i32(0), {i32(0), dim(spec.dim)}, first, end, stride, batch);
 }
 
 void GemvEmitter::emitStack() {
@@ -201,65 +195,77 @@ void GemvEmitter::emitStack() {
       Value at = element(binding(shape.offsets), i32Type, matrix);
       rows = {load(i32Type, at), load(i32Type, offset(at, 4))};
     }
-    multiplyChunks(matrix, rows, first, end, i32(1));
+    multiplyChunks(matrix, rows, first, end, i32(1),
+                   loadBatch(matrix, first, i32(0), /*mayEnd=*/false));
   });
 }
 
 void GemvEmitter::multiplyChunks(Value matrix, Rows rows, Value first,
-                                 Value end, Value stride) {
-  loop(rows.first, rows.end, shape.chunk, [&](Value begin) {
-    Rows chunk = {begin, min(add(begin, shape.chunk), rows.end)};
-    Batch batch = loadBatch(matrix, first, i32(0), /*mayEnd=*/false);
-    // All warps are done with the rows before.
-    barrier();
-    prepare(matrix, chunk);
-    multiplyTiles(matrix, chunk, first, end, stride, batch);
-  });
+                                 Value end, Value stride, Batch batch) {
+  loop(rows.first, rows.end, shape.chunk, batch,
+       [&](Value begin, ValueRange carried) {
+         Value following = add(begin, shape.chunk);
+         Rows chunk = {begin, min(following, rows.end)};
+         // All warps are done with the rows before.
+         barrier();
+         prepare(matrix, chunk);
+         return multiplyTiles(matrix, chunk, first, end, stride, carried,
+                              less(following, rows.end));
+       });
 }
 
-void GemvEmitter::multiplyTiles(Value matrix, Rows rows, Value first, Value end,
-                                Value stride, Batch batch) {
+GemvEmitter::Batch GemvEmitter::multiplyTiles(Value matrix, Rows rows,
+                                              Value first, Value end,
+                                              Value stride, ValueRange batch,
+                                              Value again) {
   SmallVector<Value> inits(batch);
   inits.push_back(i32(0));
-  loop(first, end, stride, inits, [&](Value tile, ValueRange carried) {
-    Value parity = carried.back();
-    Batch current(carried.drop_back());
-    SmallVector<Value> sums(4 * shape.columnTiles, f32(0));
-    int64_t stepsOfBatch = shape.batch * shape.splits;
-    if (shape.batches > 1) {
-      SmallVector<Value> state(sums);
-      llvm::append_range(state, current);
-      state = loop(i32(0), i32((shape.batches - 1) * stepsOfBatch),
-                   stepsOfBatch, state, [&](Value step, ValueRange carried) {
-                     Batch following =
-                         loadBatch(matrix, tile, add(step, stepsOfBatch), true);
-                     size_t count = sums.size();
-                     SmallVector<Value> next = multiplyBatch(
-                         SmallVector<Value>(carried.drop_front(count)), step,
-                         carried.take_front(count), false);
-                     llvm::append_range(next, following);
-                     return next;
-                   });
-      current.assign(state.begin() + sums.size(), state.end());
-      std::copy_n(state.begin(), sums.size(), sums.begin());
-    }
-    // The first weights of the next tile are on their way meanwhile.
-    Value nextTile = add(tile, stride);
-    SmallVector<Type> types;
-    for (Value value : current)
-      types.push_back(value.getType());
-    Batch following = ifElse(
-        less(nextTile, end), types,
-        [&]() -> SmallVector<Value> {
-          return loadBatch(matrix, nextTile, i32(0), false);
-        },
-        [&]() -> SmallVector<Value> { return current; });
-    sums = multiplyBatch(current, i32((shape.batches - 1) * stepsOfBatch), sums,
-                         true);
-    finishTile(matrix, rows, tile, parity, sums);
-    following.push_back(bitXor(parity, 1));
-    return following;
-  });
+  SmallVector<Value> left =
+      loop(first, end, stride, inits, [&](Value tile, ValueRange carried) {
+        Value parity = carried.back();
+        Batch current(carried.drop_back());
+        SmallVector<Value> sums(4 * shape.columnTiles, f32(0));
+        int64_t stepsOfBatch = shape.batch * shape.splits;
+        if (shape.batches > 1) {
+          SmallVector<Value> state(sums);
+          llvm::append_range(state, current);
+          state = rolledLoop(
+              (shape.batches - 1) * stepsOfBatch, stepsOfBatch, state,
+              [&](Value step, ValueRange carried) {
+                Batch following =
+                    loadBatch(matrix, tile, add(step, stepsOfBatch), true);
+                size_t count = sums.size();
+                SmallVector<Value> next =
+                    multiplyBatch(SmallVector<Value>(carried.drop_front(count)),
+                                  step, carried.take_front(count), false);
+                llvm::append_range(next, following);
+                return next;
+              });
+          current.assign(state.begin() + sums.size(), state.end());
+          std::copy_n(state.begin(), sums.size(), sums.begin());
+        }
+        // The first weights of the next tile are on their way meanwhile, or
+        // those of the first for the next rows.
+        Value nextTile = add(tile, stride);
+        Value isInside = less(nextTile, end);
+        Value wanted = select(isInside, nextTile, first);
+        SmallVector<Type> types;
+        for (Value value : current)
+          types.push_back(value.getType());
+        Batch following = ifElse(
+            either(again, isInside), types,
+            [&]() -> SmallVector<Value> {
+              return loadBatch(matrix, wanted, i32(0), false);
+            },
+            [&]() -> SmallVector<Value> { return current; });
+        sums = multiplyBatch(current, i32((shape.batches - 1) * stepsOfBatch),
+                             sums, true);
+        finishTile(matrix, rows, tile, parity, sums);
+        following.push_back(bitXor(parity, 1));
+        return following;
+      });
+  left.pop_back();
+  return left;
 }
 
 } // namespace mlir::dsv2::nvptx

@@ -47,9 +47,8 @@ struct GemvSpec {
   int64_t rows;  ///< N
   int64_t depth; ///< K
   WeightFormat format = WeightFormat::bf16;
-  /// The most rows of x there are; of an expert, those that are handled at once
-  /// (more are handled in turn, and w is read again for them). At most 16 are
-  /// handled at once in any case.
+  /// How many rows of x (of an expert) are handled at once, at most 16. More
+  /// are handled in turn, and w is read again for them.
   int64_t maxRows = 16;
   GemvType input = GemvType::bf16;
   GemvType output = GemvType::f32;

@@ -42,7 +42,6 @@ struct GemvShape {
   int64_t matrices, tilesOfGroup, groups;
   int64_t outputRows, inputStride, outputStride, residualStride;
   int64_t inputHeadStride, outputHeadStride;
-  bool oneChunk; ///< never more than `chunk` rows of x
   unsigned scales = 0, gamma = 0, offsets = 0, active = 0, activeCount = 0,
            slotToken = 0, residual = 0, output = 0, bindings = 0;
 
@@ -67,11 +66,13 @@ private:
   void waitAndLaunch();
   void emitOne();
   void emitStack();
-  /// All of `rows` with the tiles first, first + stride, ... below end.
+  /// All of `rows` with the tiles first, first + stride, ... below end. `batch`
+  /// is the first of the tile `first`.
   void multiplyChunks(Value matrix, Rows rows, Value first, Value end,
-                      Value stride);
-  void multiplyTiles(Value matrix, Rows rows, Value first, Value end,
-                     Value stride, Batch batch);
+                      Value stride, Batch batch);
+  /// Returns the first batch of `first` when that is needed `again`.
+  Batch multiplyTiles(Value matrix, Rows rows, Value first, Value end,
+                      Value stride, ValueRange batch, Value again);
 
   // x
   void prepare(Value matrix, Rows rows);
@@ -80,12 +81,14 @@ private:
   /// body(item) for the items (eight k each) of this lane in virtual warp
   /// `part` of eight, which a row is divided among whatever the number of
   /// warps.
-  void forEachItem(int64_t items, Value part,
-                   llvm::function_ref<void(Value item)> body);
+  SmallVector<Value> forEachItem(int64_t items, Value part, ValueRange inits,
+                                 LoopBody body);
   SmallVector<Value> loadEight(Value address, Value item, GemvType type);
-  /// The sum of squares of a virtual warp's items, in all lanes.
-  Value squares(Value address, Value part);
-  void prepareItems(Value address, Value row, Value part, Value factor);
+  /// The sums of squares of the items of virtual warps from `part` on, in all
+  /// lanes.
+  SmallVector<Value> squares(Value address, Value part, int64_t parts);
+  void prepareItems(Value address, Value row, Value part, int64_t parts,
+                    Value factor);
   void prepareEight(SmallVector<Value> values, Value item, Value row);
 
   // w

@@ -16,16 +16,37 @@ namespace mlir::dsv2::nvptx {
 /// not depend on how many real ones share it.
 static constexpr int64_t virtualWarps = 8;
 
+/// Parts of a row that a warp loads at once: more would need registers that
+/// hold the weights (and scales) on their way.
+static int64_t partsAtOnce(const GemvSpec &spec, int64_t parts) {
+  return std::min<int64_t>(parts, spec.norm ? 2 : 4);
+}
+
 void GemvEmitter::prepare(Value matrix, Rows rows) {
   Value count = sub(rows.end, rows.first);
   int64_t together = std::min<int64_t>(llvm::bit_ceil(uint64_t(shape.chunk)),
                                        GemvShape::warps);
   int64_t warpsOfRow = GemvShape::warps / together;
   int64_t parts = virtualWarps / warpsOfRow;
+  int64_t atOnce = partsAtOnce(spec, parts);
   Value firstPart = mul(rem(warp(), warpsOfRow), parts);
+  auto forEachPart = [&](ValueRange inits, LoopBody body) {
+    if (parts == atOnce)
+      return body(firstPart, inits);
+    return rolledLoop(parts, atOnce, inits,
+                      [&](Value part, ValueRange carried) {
+                        return body(add(firstPart, part), carried);
+                      });
+  };
   auto meanToFactor = [&](Value sum) {
     return rsqrt(fma(sum, f32(1.0f / static_cast<float>(spec.depth)),
                      f32(spec.epsilon)));
+  };
+  auto prepareRow = [&](Value address, Value row, Value factor) {
+    forEachPart({}, [&](Value part, ValueRange) {
+      prepareItems(address, row, part, atOnce, factor);
+      return SmallVector<Value>();
+    });
   };
 
   Value row = div(warp(), warpsOfRow);
@@ -34,13 +55,15 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
       Value address = inputAddress(matrix, rows, row);
       Value factor;
       if (spec.norm) {
-        factor = squares(address, i32(0));
-        for (int64_t part = 1; part < virtualWarps; ++part)
-          factor = fadd(factor, squares(address, i32(part)));
-        factor = meanToFactor(factor);
+        Value sum = forEachPart({f32(0)}, [&](Value part, ValueRange carried) {
+          SmallVector<Value> sum(carried);
+          for (Value square : squares(address, part, atOnce))
+            sum[0] = fadd(sum[0], square);
+          return sum;
+        })[0];
+        factor = meanToFactor(sum);
       }
-      for (int64_t part = 0; part < parts; ++part)
-        prepareItems(address, row, i32(part), factor);
+      prepareRow(address, row, factor);
     });
     return barrier();
   }
@@ -52,12 +75,15 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
     partials = element(normPartial, getF32Type(), mul(row, virtualWarps));
     ifThen(present, [&] {
       Value address = inputAddress(matrix, rows, row);
-      for (int64_t part = 0; part < parts; ++part) {
-        Value which = add(firstPart, part);
-        Value sum = squares(address, which);
-        ifThen(equal(lane(), 0),
-               [&] { store(sum, element(partials, getF32Type(), which)); });
-      }
+      forEachPart({}, [&](Value part, ValueRange) {
+        SmallVector<Value> sums = squares(address, part, atOnce);
+        ifThen(equal(lane(), 0), [&] {
+          Value to = element(partials, getF32Type(), part);
+          for (auto [i, sum] : llvm::enumerate(sums))
+            store(sum, offset(to, 4 * static_cast<int64_t>(i)));
+        });
+        return SmallVector<Value>();
+      });
     });
     barrier();
   }
@@ -65,13 +91,12 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
     Value address = inputAddress(matrix, rows, row);
     Value factor;
     if (spec.norm) {
-      factor = load(getF32Type(), partials);
+      Value sum = load(getF32Type(), partials);
       for (int64_t part = 1; part < virtualWarps; ++part)
-        factor = fadd(factor, load(getF32Type(), offset(partials, 4 * part)));
-      factor = meanToFactor(factor);
+        sum = fadd(sum, load(getF32Type(), offset(partials, 4 * part)));
+      factor = meanToFactor(sum);
     }
-    for (int64_t part = 0; part < parts; ++part)
-      prepareItems(address, row, add(firstPart, part), factor);
+    prepareRow(address, row, factor);
   });
   barrier();
 }
@@ -87,18 +112,17 @@ Value GemvEmitter::inputAddress(Value matrix, Rows rows, Value row) {
   return offset(binding(0), mul(first, spec.input == GemvType::bf16 ? 2 : 4));
 }
 
-void GemvEmitter::forEachItem(int64_t items, Value part,
-                              llvm::function_ref<void(Value)> body) {
+SmallVector<Value> GemvEmitter::forEachItem(int64_t items, Value part,
+                                            ValueRange inits, LoopBody body) {
   // All lanes take part in every round, since they exchange values.
+  constexpr int64_t itemsOfRound = 32 * virtualWarps;
   Value first = add(mul(part, 32), lane());
-  int64_t rounds = llvm::divideCeil(items, 32 * virtualWarps);
-  if (rounds <= 2) {
-    for (int64_t round = 0; round < rounds; ++round)
-      body(add(first, round * 32 * virtualWarps));
-    return;
-  }
-  loop(i32(0), i32(rounds), 1,
-       [&](Value round) { body(add(first, mul(round, 32 * virtualWarps))); });
+  if (items <= itemsOfRound)
+    return body(first, inits);
+  int64_t rounds = llvm::divideCeil(items, itemsOfRound);
+  return rolledLoop(rounds, 1, inits, [&](Value round, ValueRange carried) {
+    return body(add(first, mul(round, itemsOfRound)), carried);
+  });
 }
 
 SmallVector<Value> GemvEmitter::loadEight(Value address, Value item,
@@ -132,39 +156,38 @@ SmallVector<Value> GemvEmitter::loadEight(Value address, Value item,
   return values;
 }
 
-Value GemvEmitter::squares(Value address, Value part) {
-  Value sum = f32(0);
-  int64_t items = spec.depth / 8;
-  int64_t rounds = llvm::divideCeil(items, 32 * virtualWarps);
-  auto addItem = [&](Value round, Value sum) {
-    Value item = add(add(mul(part, 32), lane()), mul(round, 32 * virtualWarps));
-    for (Value value : loadEight(address, item, spec.input))
-      sum = fma(value, value, sum);
-    return sum;
-  };
-  if (rounds <= 2)
-    for (int64_t round = 0; round < rounds; ++round)
-      sum = addItem(i32(round), sum);
-  else
-    sum =
-        loop(i32(0), i32(rounds), 1, sum, [&](Value round, ValueRange carried) {
-          return SmallVector<Value>{addItem(round, carried[0])};
-        })[0];
-  return warpSum(sum);
+SmallVector<Value> GemvEmitter::squares(Value address, Value part,
+                                        int64_t parts) {
+  SmallVector<Value> sums = forEachItem(
+      spec.depth / 8, part, SmallVector<Value>(parts, f32(0)),
+      [&](Value item, ValueRange carried) {
+        SmallVector<Value> sums(carried);
+        for (int64_t i = 0; i < parts; ++i)
+          for (Value value : loadEight(address, add(item, 32 * i), spec.input))
+            sums[i] = fma(value, value, sums[i]);
+        return sums;
+      });
+  for (Value &sum : sums)
+    sum = warpSum(sum);
+  return sums;
 }
 
 void GemvEmitter::prepareItems(Value address, Value row, Value part,
-                               Value factor) {
+                               int64_t parts, Value factor) {
   int64_t depth = hasGroups(spec.format) ? paddedDepth(spec.depth) : spec.depth;
-  forEachItem(depth / 8, part, [&](Value item) {
-    SmallVector<Value> values = loadEight(address, item, spec.input);
-    if (spec.norm) {
-      SmallVector<Value> gammas =
-          loadEight(binding(shape.gamma), item, GemvType::f32);
-      for (int64_t i = 0; i < 8; ++i)
-        values[i] = fmul(fmul(values[i], factor), gammas[i]);
+  forEachItem(depth / 8, part, {}, [&](Value first, ValueRange) {
+    for (int64_t i = 0; i < parts; ++i) {
+      Value item = add(first, 32 * i);
+      SmallVector<Value> values = loadEight(address, item, spec.input);
+      if (spec.norm) {
+        SmallVector<Value> gammas =
+            loadEight(binding(shape.gamma), item, GemvType::f32);
+        for (int64_t k = 0; k < 8; ++k)
+          values[k] = fmul(fmul(values[k], factor), gammas[k]);
+      }
+      prepareEight(values, item, row);
     }
-    prepareEight(values, item, row);
+    return SmallVector<Value>();
   });
 }
 

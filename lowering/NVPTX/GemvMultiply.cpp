@@ -51,22 +51,29 @@ GemvEmitter::Batch GemvEmitter::loadBatch(Value matrix, Value tile,
   // This lane's two rows.
   Value row =
       add(add(mul(tile, shape.tileRows), mul(group, 16)), div(lane(), 4));
-  Value rows[2] = {row, add(row, 8)};
   Value data[2], scales[2];
-  for (int64_t i = 0; i < 2; ++i) {
-    if (spec.rows % shape.tileRows)
-      rows[i] = min(rows[i], spec.rows - 1);
-    data[i] = offset(base, add(mul(toI64(rows[i]), shape.rowBytes),
+  auto place = [&](Value row, int64_t i) {
+    data[i] = offset(base, add(mul(toI64(row), shape.rowBytes),
                                toI64(mul(rem(lane(), 4), 16))));
     if (hasGroups(spec.format))
-      scales[i] = offset(base, add(mul(toI64(rows[i]), shape.scaleBytes),
+      scales[i] = offset(base, add(mul(toI64(row), shape.scaleBytes),
                                    spec.rows * shape.rowBytes));
+  };
+  if (spec.rows % shape.tileRows) {
+    place(min(row, spec.rows - 1), 0);
+    place(min(add(row, 8), spec.rows - 1), 1);
+  } else {
+    // One address serves both.
+    place(row, 0);
+    data[1] = offset(data[0], 8 * shape.rowBytes);
+    if (hasGroups(spec.format))
+      scales[1] = offset(scales[0], 8 * shape.scaleBytes);
   }
   if (spec.format == WeightFormat::fp8) {
     // One scale for all rows of the tile.
     Value block = div(mul(tile, shape.tileRows), 128);
     if (shape.rowGroups > 1)
-      block = div(rows[0], 128);
+      block = div(min(row, spec.rows - 1), 128);
     int64_t blocks = (spec.rows + 127) / 128;
     if (shape.matrices > 1)
       block = add(block, mul(matrix, blocks));

@@ -334,6 +334,17 @@ void PtxBuilder::loop(Value lower, Value upper, int64_t step,
   loop(lower, upper, constantLike(lower, step), body);
 }
 
+SmallVector<Value> PtxBuilder::rolledLoop(int64_t upper, int64_t step,
+                                          ValueRange inits, LoopBody body) {
+  // LLVM does not know the bound, and ptxas is told.
+  Value bound = ptx("mov.b32 $0, " + std::to_string(upper) + ";", "=r",
+                    getI32Type(), {})[0];
+  return loop(i32(0), bound, step, inits, [&](Value iv, ValueRange carried) {
+    ptx(".pragma \"nounroll\";", "", {}, {});
+    return body(iv, carried);
+  });
+}
+
 void PtxBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
   auto branch = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
   InsertionGuard guard(*this);

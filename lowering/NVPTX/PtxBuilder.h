@@ -139,6 +139,10 @@ public:
             llvm::function_ref<void(Value iv)> body);
   void loop(Value lower, Value upper, int64_t step,
             llvm::function_ref<void(Value iv)> body);
+  /// for (iv = 0; iv < upper; iv += step) that neither LLVM nor ptxas unrolls:
+  /// what one round needs is all that the loop takes of the registers.
+  SmallVector<Value> rolledLoop(int64_t upper, int64_t step, ValueRange inits,
+                                LoopBody body);
   void ifThen(Value condition, llvm::function_ref<void()> body);
   SmallVector<Value> ifElse(Value condition, TypeRange results,
                             llvm::function_ref<SmallVector<Value>()> then,

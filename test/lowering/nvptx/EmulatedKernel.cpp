@@ -143,14 +143,10 @@ std::vector<float> randomFloats(int64_t count, std::mt19937 &random) {
   return values;
 }
 
-uint16_t bf16Of(float value) { return ptx::toBf16(value); }
-float floatOf(uint16_t bf16) { return ptx::toFloat(bf16); }
-float floatOfE4m3(uint8_t value) { return ptx::fromE4m3(value); }
-
 std::vector<uint16_t> bf16Of(const std::vector<float> &values) {
   std::vector<uint16_t> rounded;
   for (float v : values)
-    rounded.push_back(bf16Of(v));
+    rounded.push_back(floatToBf16(v));
   return rounded;
 }
 

@@ -7,6 +7,7 @@
 #ifndef DSV2_TEST_LOWERING_NVPTX_EMULATEDKERNEL_H
 #define DSV2_TEST_LOWERING_NVPTX_EMULATEDKERNEL_H
 
+#include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/AssembledKernel.h"
 #include "test/lowering/nvptx/emulator/PtxEmulator.h"
 
@@ -55,11 +56,14 @@ void runEmulated(const AssembledKernel &kernel,
                  const StepSizes &sizes, uint64_t seed = 1,
                  int64_t persistentBlocks = 3);
 
+using dsv2::bf16ToFloat;
+using dsv2::e4m3ToFloat;
+using dsv2::f16ToFloat;
+using dsv2::floatToBf16;
+using dsv2::floatToF16;
+
 /// Numbers in [-1, 1).
 std::vector<float> randomFloats(int64_t count, std::mt19937 &random);
-uint16_t bf16Of(float value);
-float floatOf(uint16_t bf16);
-float floatOfE4m3(uint8_t value);
 std::vector<uint16_t> bf16Of(const std::vector<float> &values);
 
 } // namespace dsv2::test

@@ -97,7 +97,7 @@ TEST_P(ExpandedAttention, MatchesLoops) {
   auto rounded = [&](int64_t count) {
     std::vector<float> values = randomFloats(count, random);
     for (float &v : values)
-      v = floatOf(bf16Of(v));
+      v = bf16ToFloat(floatToBf16(v));
     return values;
   };
   std::vector<float> nope = rounded(tokens * heads * 128),
@@ -143,7 +143,7 @@ TEST_P(ExpandedAttention, MatchesLoops) {
           expected[i] += power * value[row * 128 + i];
       }
       for (int64_t i = 0; i < 128; ++i)
-        ASSERT_NEAR(floatOf(actual[(t * heads + h) * 128 + i]),
+        ASSERT_NEAR(bf16ToFloat(actual[(t * heads + h) * 128 + i]),
                     expected[i] / sum, 0.008)
             << "token " << t << " head " << h << " column " << i;
     }

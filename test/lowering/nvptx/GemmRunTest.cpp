@@ -53,7 +53,7 @@ Matrix makeMatrix(int64_t rows, int64_t depth, GemmFormat format,
     matrix.values = randomFloats(rows * depth, random);
     std::vector<uint16_t> bits = bf16Of(matrix.values);
     for (size_t i = 0; i < bits.size(); ++i)
-      matrix.values[i] = floatOf(bits[i]);
+      matrix.values[i] = bf16ToFloat(bits[i]);
     matrix.data = DeviceBuffer::of(bits, extraRows * depth);
     return matrix;
   }
@@ -66,7 +66,7 @@ Matrix makeMatrix(int64_t rows, int64_t depth, GemmFormat format,
     for (int64_t k = 0; k < depth; ++k) {
       uint8_t &each = bits[row * depth + k] = randomE4m3(random);
       matrix.values[row * depth + k] =
-          ::dsv2::e4m3ToFloat(each) * scales[row / scaleRows * steps + k / 128];
+          e4m3ToFloat(each) * scales[row / scaleRows * steps + k / 128];
     }
   matrix.data = DeviceBuffer::of(bits, extraRows * depth);
   matrix.scales = DeviceBuffer::of(scales, extraRows * steps);
@@ -138,7 +138,7 @@ TEST_P(NVPTXGemmRun, MatchesLoops) {
         float actual =
             spec.output == GemmOutput::f32
                 ? reinterpret_cast<const float *>(y.data())[at]
-                : floatOf(reinterpret_cast<const uint16_t *>(y.data())[at]);
+                : bf16ToFloat(reinterpret_cast<const uint16_t *>(y.data())[at]);
         double tolerance = spec.output == GemmOutput::f32 ? 1e-4 : 5e-3;
         if (!(std::fabs(actual - expected) <=
               tolerance * (1 + std::fabs(expected))) &&

@@ -6,8 +6,9 @@
 
 #include "lowering/NVPTX/Dequantize.h"
 #include "lowering/NVPTX/Gemv.h"
-#include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
+
+#include "llvm/ADT/APFloat.h"
 
 #include <gtest/gtest.h>
 
@@ -57,17 +58,17 @@ Weights makeWeights(const GemvSpec &spec, int64_t matrices,
       if (hasGroups(spec.format))
         for (int64_t group = 0; group < depth / groupSize; ++group)
           groupScales[group] =
-              ::dsv2::floatToF16(static_cast<float>(1 + random() % 100) / 2048);
+              floatToF16(static_cast<float>(1 + random() % 100) / 2048);
       for (int64_t k = 0; k < depth; ++k) {
         float &value = w.values[(m * rows + row) * depth + k];
         if (spec.format == WeightFormat::bf16) {
-          uint16_t bits = bf16Of(randomFloats(1, random)[0]);
+          uint16_t bits = floatToBf16(randomFloats(1, random)[0]);
           std::memcpy(data + 2 * k, &bits, 2);
-          value = floatOf(bits);
+          value = bf16ToFloat(bits);
         } else if (spec.format == WeightFormat::fp8) {
           auto bits = static_cast<uint8_t>(random() & 255);
           data[k] = (bits & 0x7f) == 0x7f ? 0x38 : bits;
-          value = ::dsv2::e4m3ToFloat(data[k]) *
+          value = e4m3ToFloat(data[k]) *
                   scales[(m * blocks + row / 128) * steps + k / 128];
         } else {
           bool four = spec.format == WeightFormat::int4;
@@ -76,7 +77,7 @@ Weights makeWeights(const GemvSpec &spec, int64_t matrices,
           data[place.byte] |= static_cast<uint8_t>((four ? quant & 15 : quant)
                                                    << (place.high ? 4 : 0));
           value = static_cast<float>(quant) *
-                  ::dsv2::f16ToFloat(groupScales[k / groupSize]);
+                  f16ToFloat(groupScales[k / groupSize]);
         }
       }
     }
@@ -109,7 +110,7 @@ struct Problem {
     x = randomFloats(inputRows * spec.heads * spec.depth, random);
     if (spec.input == GemvType::bf16)
       for (float &value : x)
-        value = floatOf(bf16Of(value));
+        value = bf16ToFloat(floatToBf16(value));
     gamma = randomFloats(spec.depth, random);
     added = randomFloats(rows * spec.heads * columns, random);
   }
@@ -144,8 +145,9 @@ struct Problem {
     runEmulated(kernel, bindings, {.tokens = tokens}, seed, 3);
     std::vector<float> out(rows * spec.heads * columns);
     for (size_t i = 0; i < out.size(); ++i)
-      out[i] = wide ? reinterpret_cast<const float *>(y.data())[i]
-                    : floatOf(reinterpret_cast<const uint16_t *>(y.data())[i]);
+      out[i] =
+          wide ? reinterpret_cast<const float *>(y.data())[i]
+               : bf16ToFloat(reinterpret_cast<const uint16_t *>(y.data())[i]);
     return out;
   }
 
@@ -172,6 +174,19 @@ struct Problem {
           out[group + i] =
               std::nearbyint(out[group + i] * 127 / largest) * largest / 127;
       }
+    if (spec.format == WeightFormat::fp8)
+      for (int64_t group = 0; group < spec.depth; group += 128) {
+        double largest = 1e-4;
+        for (int64_t i = 0; i < 128; ++i)
+          largest = std::max(largest, std::fabs(out[group + i]));
+        for (int64_t i = 0; i < 128; ++i) {
+          llvm::APFloat quant(out[group + i] * 448 / largest);
+          bool inexact;
+          quant.convert(llvm::APFloat::Float8E4M3FN(),
+                        llvm::APFloat::rmNearestTiesToEven, &inexact);
+          out[group + i] = quant.convertToDouble() * largest / 448;
+        }
+      }
     return out;
   }
 };
@@ -191,7 +206,7 @@ TEST(NVPTXDequantizeRun, GivesTheValues) {
     runEmulated(kernel, {&w.data, &y}, {});
     auto values = y.read<uint16_t>(static_cast<int64_t>(w.values.size()));
     for (size_t i = 0; i < values.size(); ++i)
-      ASSERT_EQ(values[i], bf16Of(w.values[i])) << "at " << i;
+      ASSERT_EQ(values[i], floatToBf16(w.values[i])) << "at " << i;
   }
 }
 
@@ -242,11 +257,9 @@ TEST_P(NVPTXGemvRun, MatchesLoops) {
         }
         if (spec.residual)
           expected += problem.added[at];
-        // What rounding x does to a sum, where the reference does not round: to
-        // e4m3 a standard deviation of 4 % of `scale`.
-        double tolerance = spec.format == WeightFormat::bf16  ? 4e-3
-                           : spec.format == WeightFormat::fp8 ? 1.6e-1
-                                                              : 3e-3;
+        // What rounding x does to a sum where the reference does not round, or
+        // rounds a number between two to the other one.
+        double tolerance = spec.format == WeightFormat::bf16 ? 4e-3 : 3e-3;
         if (!(std::fabs(y[at] - expected) <=
               tolerance * scale + 8e-3 * std::fabs(expected) + 1e-3) &&
             ++wrong < 5)
@@ -271,7 +284,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"bf16", {.rows = 80, .depth = 352}, 13, {}},
         Case{"bf16_deep",
              {.rows = 32, .depth = 3104, .maxRows = 3, .residual = true},
-             3,
+             5,
              {}},
         Case{"bf16_norm",
              {.rows = 48,

@@ -126,11 +126,11 @@ TEST_P(LatentAttention, MatchesLoops) {
   int64_t rows = batch.tokens() * c.heads;
   std::vector<float> query = randomFloats(rows * width, random);
   for (float &v : query)
-    v = floatOf(bf16Of(v));
+    v = bf16ToFloat(floatToBf16(v));
   std::vector<uint16_t> latentPart, rotatedPart;
   for (int64_t i = 0; i < rows * width; ++i)
     (i % width < c.latent ? latentPart : rotatedPart)
-        .push_back(bf16Of(query[i]));
+        .push_back(floatToBf16(query[i]));
   DeviceBuffer latents = DeviceBuffer::of(latentPart, 3 * c.heads * c.latent),
                rotated = DeviceBuffer::of(rotatedPart, 3 * c.heads * 64),
                cache = DeviceBuffer::of(bf16Of(batch.cache)),
@@ -156,7 +156,7 @@ TEST_P(LatentAttention, MatchesLoops) {
           attendByLoops(batch, &query[row * width], batch.sequences[token],
                         batch.positions[token] + 1, c.latent, spec.scale);
       for (int64_t i = 0; i < c.latent; ++i)
-        ASSERT_NEAR(floatOf(actual[row * c.latent + i]), expected[i],
+        ASSERT_NEAR(bf16ToFloat(actual[row * c.latent + i]), expected[i],
                     0.006 + 0.006 * std::fabs(expected[i]))
             << "row " << row << " column " << i << " seed " << seed;
     }

@@ -51,8 +51,8 @@ struct LatentBatch {
           free.pop_back();
         }
         for (float &v : row(b, j))
-          v = floatOf(
-              bf16Of(std::uniform_real_distribution(-1.0f, 1.0f)(random)));
+          v = bf16ToFloat(
+              floatToBf16(std::uniform_real_distribution(-1.0f, 1.0f)(random)));
       }
     }
   }

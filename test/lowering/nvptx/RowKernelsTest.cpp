@@ -37,9 +37,9 @@ std::vector<float> readRow(const DeviceBuffer &rows, const DeviceBuffer &scales,
     if (format == RowFormat::f32)
       out[i] = reinterpret_cast<const float *>(rows.data())[at];
     else if (format == RowFormat::bf16)
-      out[i] = floatOf(reinterpret_cast<const uint16_t *>(rows.data())[at]);
+      out[i] = bf16ToFloat(reinterpret_cast<const uint16_t *>(rows.data())[at]);
     else
-      out[i] = floatOfE4m3(rows.data()[at]) *
+      out[i] = e4m3ToFloat(rows.data()[at]) *
                reinterpret_cast<const float *>(scales.data())[at / 128];
   }
   return out;
@@ -86,7 +86,7 @@ TEST_P(RmsNorm, MatchesLoops) {
   std::vector<float> x = randomFloats(rows * stride, random);
   if (c.bf16Input)
     for (float &v : x)
-      v = floatOf(bf16Of(v));
+      v = bf16ToFloat(floatToBf16(v));
   std::vector<float> gamma = randomFloats(c.depth, random);
   std::vector<float> addend = randomFloats(rows * c.depth, random);
   std::vector<int32_t> which = {2, 0};
@@ -158,7 +158,7 @@ TEST(NVPTXRowTest, PacksHeadsAndGathersRows) {
   for (int64_t row = 0; row < 6; ++row)
     for (int64_t i = 0; i < 128; ++i)
       ASSERT_EQ(y.read<uint16_t>(768)[row * 128 + i],
-                bf16Of(x[row / 3 * 600 + row % 3 * 192 + 4 + i]));
+                floatToBf16(x[row / 3 * 600 + row % 3 * 192 + 4 + i]));
 
   GatherRowsSpec gather;
   gather.depth = 600;
@@ -216,7 +216,7 @@ TEST(NVPTXRowTest, SwiGluEmbedAndSum) {
   runEmulated(embed, {&ids, &tables, &y}, sizes);
   for (int64_t i = 0; i < 768; ++i)
     ASSERT_EQ(y.read<float>(768)[i],
-              floatOf(bf16Of(table[tokens[i / 256] * 256 + i % 256])));
+              bf16ToFloat(floatToBf16(table[tokens[i / 256] * 256 + i % 256])));
 
   AssembledKernel sum([&](ModuleOp m) {
     return emitSumRows(m, "sum", {.depth = 256, .scales = {1.0f, 0.5f}});
@@ -253,8 +253,10 @@ TEST(NVPTXRowTest, RotatesHeads) {
         const float *in = &x[t * 960 + h * 192 + 128 + i];
         const float *turn = &table[positions[t] * 64 + i];
         const uint16_t *to = &out[(t * 5 + h) * 576 + 512 + i];
-        expectNear(floatOf(to[0]), in[0] * turn[0] - in[1] * turn[1], 4e-3f, i);
-        expectNear(floatOf(to[1]), in[1] * turn[0] + in[0] * turn[1], 4e-3f, i);
+        expectNear(bf16ToFloat(to[0]), in[0] * turn[0] - in[1] * turn[1], 4e-3f,
+                   i);
+        expectNear(bf16ToFloat(to[1]), in[1] * turn[0] + in[0] * turn[1], 4e-3f,
+                   i);
         ASSERT_EQ(out[(t * 5 + h) * 576 + i], 0xffff);
       }
 }
@@ -298,12 +300,12 @@ TEST_P(CacheAppend, MatchesLoops) {
     auto element = [&](const uint8_t *from, int64_t i) {
       return spec.format == CacheFormat::f32
                  ? reinterpret_cast<const float *>(from)[i]
-                 : floatOf(reinterpret_cast<const uint16_t *>(from)[i]);
+                 : bf16ToFloat(reinterpret_cast<const uint16_t *>(from)[i]);
     };
     for (int64_t i = 0; i < 512; ++i) {
       auto expected = static_cast<float>(in[i] * inverse * gamma[i]);
       if (spec.format == CacheFormat::fp8)
-        expectNear(floatOfE4m3(row[i]) *
+        expectNear(e4m3ToFloat(row[i]) *
                        reinterpret_cast<const float *>(row + 512)[i / 128],
                    expected, 0.07f, i);
       else

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/emulator/Machine.h"
 
 #include <algorithm>
@@ -258,7 +259,7 @@ void Machine::warpCollective(std::vector<Thread *> &lanes,
       if (integers)
         return static_cast<int8_t>(v >> (8 * h));
       auto bits = static_cast<uint16_t>(v >> (16 * h));
-      return halves ? fromHalf(bits) : toFloat(bits);
+      return halves ? f16ToFloat(bits) : bf16ToFloat(bits);
     };
     float a[16][32], b[32][8];
     for (int64_t l = 0; l < 32; ++l) {
@@ -382,7 +383,7 @@ void Machine::product(int64_t group, const Instruction &in) {
     };
   };
   auto widen = [&](uint16_t v) {
-    return fp8 ? fromE4m3(static_cast<uint8_t>(v)) : toFloat(v);
+    return fp8 ? e4m3ToFloat(static_cast<uint8_t>(v)) : bf16ToFloat(v);
   };
   std::vector<float> a(64 * depth), b(columns * depth);
   auto keep = [&](auto gather, std::vector<float> &out) {

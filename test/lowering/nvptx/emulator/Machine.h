@@ -108,12 +108,7 @@ private:
   void resolveBarriers();
 };
 
-/// bf16 and others as float.
-float toFloat(uint16_t bf16);
-uint16_t toBf16(float value);
-float fromHalf(uint16_t half);
-uint16_t toHalf(float value);
-float fromE4m3(uint8_t value);
+/// Nearest even, saturated.
 uint8_t toE4m3(float value);
 inline float asFloat(uint64_t bits) {
   float f;

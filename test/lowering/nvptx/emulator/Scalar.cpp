@@ -6,41 +6,9 @@
 
 #include "test/lowering/nvptx/emulator/Machine.h"
 
-#include <bit>
-#include <cmath>
-#include <limits>
+#include "runtime/base/NumberFormats.h"
 
 namespace dsv2::ptx {
-
-float toFloat(uint16_t bf16) {
-  return asFloat(static_cast<uint64_t>(bf16) << 16);
-}
-
-uint16_t toBf16(float value) {
-  uint32_t bits = static_cast<uint32_t>(asBits(value));
-  if (std::isnan(value))
-    return 0x7fff;
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-float fromHalf(uint16_t half) {
-  return static_cast<float>(std::bit_cast<_Float16>(half));
-}
-
-uint16_t toHalf(float value) {
-  return std::bit_cast<uint16_t>(static_cast<_Float16>(value));
-}
-
-float fromE4m3(uint8_t v) {
-  int exponent = v >> 3 & 15, mantissa = v & 7;
-  float magnitude =
-      exponent == 0
-          ? std::ldexp(static_cast<float>(mantissa), -9)
-          : std::ldexp(8.0f + static_cast<float>(mantissa), exponent - 10);
-  if ((v & 127) == 127)
-    magnitude = std::numeric_limits<float>::quiet_NaN();
-  return v & 128 ? -magnitude : magnitude;
-}
 
 uint8_t toE4m3(float value) {
   if (std::isnan(value))
@@ -49,8 +17,8 @@ uint8_t toE4m3(float value) {
   float a = std::min(std::fabs(value), 448.0f);
   int best = 0;
   for (int i = 0; i < 127; ++i) { // nearest, ties to even
-    float d = std::fabs(fromE4m3(static_cast<uint8_t>(i)) - a);
-    float b = std::fabs(fromE4m3(static_cast<uint8_t>(best)) - a);
+    float d = std::fabs(e4m3ToFloat(static_cast<uint8_t>(i)) - a);
+    float b = std::fabs(e4m3ToFloat(static_cast<uint8_t>(best)) - a);
     if (d < b || (d == b && i % 2 == 0))
       best = i;
   }
@@ -153,13 +121,13 @@ bool compareIntegers(const std::string &op, Type type, uint64_t x, uint64_t y) {
 /// Floats of 32 bits or narrower as float.
 float narrow(uint64_t v, Type type) {
   if (type.kind == 'h')
-    return toFloat(static_cast<uint16_t>(v));
-  return type.bits == 16 ? fromHalf(static_cast<uint16_t>(v)) : asFloat(v);
+    return bf16ToFloat(static_cast<uint16_t>(v));
+  return type.bits == 16 ? f16ToFloat(static_cast<uint16_t>(v)) : asFloat(v);
 }
 uint64_t widen(float v, Type type) {
   if (type.kind == 'h')
-    return toBf16(v);
-  return type.bits == 16 ? toHalf(v) : asBits(v);
+    return floatToBf16(v);
+  return type.bits == 16 ? floatToF16(v) : asBits(v);
 }
 
 float arithmetic(const std::string &op, const Instruction &in, float a, float b,
@@ -286,18 +254,18 @@ bool Machine::scalar(Thread &t, const Instruction &in) {
     const std::string &to = in.parts[in.parts.size() - 2];
     const std::string &from = in.parts.back();
     if (to == "bf16x2") {
-      set(static_cast<uint64_t>(toBf16(asFloat(value(1)))) << 16 |
-          toBf16(asFloat(value(2))));
+      set(static_cast<uint64_t>(floatToBf16(asFloat(value(1)))) << 16 |
+          floatToBf16(asFloat(value(2))));
     } else if (to == "f16x2" && from == "f32") {
-      set(static_cast<uint64_t>(toHalf(asFloat(value(1)))) << 16 |
-          toHalf(asFloat(value(2))));
+      set(static_cast<uint64_t>(floatToF16(asFloat(value(1)))) << 16 |
+          floatToF16(asFloat(value(2))));
     } else if (to == "e4m3x2") {
       set(static_cast<uint64_t>(toE4m3(asFloat(value(1)))) << 8 |
           toE4m3(asFloat(value(2))));
     } else if (to == "f16x2" && from == "e4m3x2") {
       uint64_t v = value(1);
-      set(static_cast<uint64_t>(toHalf(fromE4m3(v >> 8 & 255))) << 16 |
-          toHalf(fromE4m3(v & 255)));
+      set(static_cast<uint64_t>(floatToF16(e4m3ToFloat(v >> 8 & 255))) << 16 |
+          floatToF16(e4m3ToFloat(v & 255)));
     } else {
       set(convert(in, to, from, value(1)));
     }
