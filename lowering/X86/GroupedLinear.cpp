@@ -5,10 +5,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/X86/GroupedLinear.h"
+#include "lowering/X86/GateUp.h"
 #include "lowering/X86/Linear.h"
-#include "lowering/X86/PanelDot.h"
 #include "lowering/X86/PanelStore.h"
-#include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
 
@@ -28,17 +27,23 @@ KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,
   if (spec.gather)
     types.push_back(flatType(i32, spec.maxSlots));
   types.push_back(
-      flatType(Float32Type::get(context), spec.maxSlots * spec.rows));
+      spec.swiglu
+          ? rowBufferType(context, *spec.swiglu, spec.maxSlots, spec.rows / 2)
+          : flatType(Float32Type::get(context), spec.maxSlots * spec.rows));
 
-  KernelBuilder b(module, name, types, set);
+  RowEmitter b(module, name, types, set);
   Value offsets = b.binding(2), active = b.binding(3);
   Value slotToken = spec.gather ? b.binding(5) : Value();
-  PanelStore store(b, spec.rows, b.binding(types.size() - 1),
-                   {spec.rows, spec.rows});
+  Value output = b.binding(types.size() - 1);
+  PanelStore store(b, spec.rows, output, {spec.rows, spec.rows});
   PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0),
                spec.gather ? 0 : 1);
+  std::optional<GateUp> gateUp;
+  if (spec.swiglu)
+    gateUp.emplace(b, dot, spec.rows / 2, *spec.swiglu, output);
 
-  int64_t panels = panelCount(spec.rows);
+  int64_t allPanels = panelCount(spec.rows);
+  int64_t panels = gateUp ? gateUp->panels() : allPanels;
   int64_t perGroup =
       std::min(panels, panelsPerWorkgroup(spec.format, spec.depth));
   int64_t chunks = (panels + perGroup - 1) / perGroup;
@@ -48,12 +53,14 @@ KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,
   Value endSlot = b.toIndex(b.load(offsets, b.add(expert, 1)));
   Value firstPanel = b.mul(b.rem(b.workgroup(), chunks), perGroup);
   Value endPanel = b.min(b.add(firstPanel, perGroup), panels);
-  Value matrix = b.mul(expert, panels), noHead = b.index(0);
+  Value matrix = b.mul(expert, allPanels), noHead = b.index(0);
 
   b.loop(firstPanel, endPanel, 1, [&](Value panel) {
     auto inputRow = [&](Value slot) {
       return slotToken ? b.toIndex(b.load(slotToken, slot)) : slot;
     };
+    if (gateUp)
+      return gateUp->emit(matrix, panel, firstSlot, endSlot, inputRow);
     dot.emit(b.add(matrix, panel), firstSlot, endSlot, inputRow,
              [&](ArrayRef<Value> sums, Value slot, int64_t rows, int64_t first,
                  int64_t vectors) {

@@ -10,6 +10,8 @@
 #include "lowering/X86/Formats.h"
 #include "lowering/X86/Kernel.h"
 
+#include <optional>
+
 namespace mlir::dsv2::x86 {
 
 /// y[s][n] = sum over k of x[row(s)][k] * w[e][n][k] for the slots s of expert
@@ -23,7 +25,9 @@ namespace mlir::dsv2::x86 {
 ///   active      i32 [experts]: the experts that have slots, then anything
 ///   activeCount i32 [1]: how many those are
 ///   [slotToken] i32 [maxSlots], with gather
-///   y           f32 [maxSlots][rows]
+///   y           f32 [maxSlots][rows], or with swiglu packed rows
+///               [maxSlots] of rows / 2 elements: silu of the first half times
+///               the second, for tens of slots an expert
 /// Workgroups: runs of panels times the number of active experts.
 struct GroupedLinearSpec {
   int64_t rows;  ///< N
@@ -32,6 +36,7 @@ struct GroupedLinearSpec {
   int64_t experts;
   int64_t maxSlots;
   bool gather = false;
+  std::optional<RowFormat> swiglu; ///< rows are a multiple of 64 then
 };
 
 KernelInfo emitGroupedLinear(ModuleOp module, StringRef name,

@@ -5,9 +5,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/X86/Linear.h"
-#include "lowering/X86/PanelDot.h"
+#include "lowering/X86/GateUp.h"
 #include "lowering/X86/PanelStore.h"
-#include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
 namespace {
@@ -60,21 +59,28 @@ KernelInfo emitLinear(ModuleOp module, StringRef name,
     types.push_back(flatType(IntegerType::get(context, 32), spec.maxTokens));
   if (spec.residual)
     types.push_back(flatType(f32, extent(residualStrides, spec)));
-  types.push_back(flatType(spec.output == OutputType::f32
-                               ? f32
-                               : Type(IntegerType::get(context, 16)),
-                           extent(outputStrides, spec)));
+  if (spec.swiglu)
+    types.push_back(
+        rowBufferType(context, *spec.swiglu, spec.maxTokens, spec.rows / 2));
+  else
+    types.push_back(flatType(spec.output == OutputType::f32
+                                 ? f32
+                                 : Type(IntegerType::get(context, 16)),
+                             extent(outputStrides, spec)));
 
-  KernelBuilder b(module, name, types, set);
+  RowEmitter b(module, name, types, set);
   Value gathered = spec.gather ? b.binding(2) : Value();
-  PanelStore store(b, spec.rows, b.binding(types.size() - 1), outputStrides,
-                   spec.paddedOutput);
+  Value output = b.binding(types.size() - 1);
+  PanelStore store(b, spec.rows, output, outputStrides, spec.paddedOutput);
   if (spec.residual)
     store.addResidual(b.binding(types.size() - 2), residualStrides);
   PanelDot dot(b, spec.format, spec.depth, b.binding(1), b.binding(0),
                spec.gather ? 0 : inputHeads);
+  std::optional<GateUp> gateUp;
+  if (spec.swiglu)
+    gateUp.emplace(b, dot, spec.rows / 2, *spec.swiglu, output);
 
-  int64_t panels = panelCount(spec.rows);
+  int64_t panels = gateUp ? gateUp->panels() : panelCount(spec.rows);
   int64_t perGroup =
       std::min(panels, panelsPerWorkgroup(spec.format, spec.depth));
   int64_t chunks = (panels + perGroup - 1) / perGroup;
@@ -100,6 +106,8 @@ KernelInfo emitLinear(ModuleOp module, StringRef name,
         row = b.add(b.mul(row, inputHeads), head);
       return row;
     };
+    if (gateUp)
+      return gateUp->emit(matrix, panel, firstRow, endRow, inputRow);
     dot.emit(b.add(matrix, panel), firstRow, endRow, inputRow,
              [&](ArrayRef<Value> sums, Value row, int64_t rows, int64_t first,
                  int64_t vectors) {

@@ -10,6 +10,8 @@
 #include "lowering/X86/Formats.h"
 #include "lowering/X86/Kernel.h"
 
+#include <optional>
+
 namespace mlir::dsv2::x86 {
 
 enum class OutputType : uint8_t { f32, bf16 };
@@ -22,7 +24,9 @@ enum class OutputType : uint8_t { f32, bf16 };
 ///   w         packed weights, `heads` matrices back to back
 ///   [rows]    i32 [dim], with gather: x row of output row t is rows[t]
 ///   [residual] f32, with residual; may be y itself
-///   y         f32 or bf16
+///   y         f32 or bf16; with swiglu [T] packed rows of N / 2 elements: silu
+///             of the first half times the second, for tens of tokens, without
+///             heads, residual and strides
 /// Workgroups cover `dim` in tiles of tokens and the weights in runs of panels.
 struct LinearSpec {
   int64_t rows;  ///< N
@@ -33,6 +37,7 @@ struct LinearSpec {
   bool sharedInput = false;
   bool gather = false;
   bool residual = false;
+  std::optional<RowFormat> swiglu; ///< N is a multiple of 64 then
   OutputType output = OutputType::f32;
   /// Also writes the zeros that pad N to a multiple of 32, as packed bf16 rows
   /// need; the strides leave room for them. Not with residual.

@@ -132,6 +132,11 @@ Value RowEmitter::addLanes(Value a, Value b) {
 
 Value RowEmitter::sqrt(Value x) { return math::SqrtOp::create(*this, x); }
 
+Value RowEmitter::swiglu(Value gate, Value up) {
+  Value divisor = fadd(exp(fsub(splat(0.0f), gate)), splat(1.0f));
+  return fmul(fdiv(gate, divisor), up);
+}
+
 Value RowEmitter::roundEven(Value x) {
   return math::RoundEvenOp::create(*this, x);
 }

@@ -59,6 +59,7 @@ public:
   Value roundEven(Value x);
   /// For softmax: 2^x within 8e-6 for x <= 0; x below -126 counts as -126.
   Value exp2Softmax(Value x);
+  Value swiglu(Value gate, Value up); ///< silu(gate) * up
   /// bf16(low) in the low and bf16(high) in the high half of i32 lanes.
   Value pairBf16(Value low, Value high);
 

@@ -84,10 +84,8 @@ KernelInfo emitSwiGlu(ModuleOp module, StringRef name,
               loadGroup(k, k.binding(0), k.add(gate, column), valid);
           SmallVector<Value> factors =
               loadGroup(k, k.binding(1), k.add(up, column), valid);
-          for (auto [g, u] : llvm::zip_equal(result, factors)) {
-            Value exp = k.exp(k.fsub(k.splat(0.0f), g));
-            g = k.fmul(k.fdiv(g, k.fadd(exp, k.splat(1.0f))), u);
-          }
+          for (auto [g, u] : llvm::zip_equal(result, factors))
+            g = k.swiglu(g, u);
           return result;
         };
       });

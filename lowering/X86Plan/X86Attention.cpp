@@ -74,15 +74,15 @@ FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
                       Twine(spec.stride) + "_eps" +
                       llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)))
                          .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitCacheAppend(module, symbol, set, spec);
-                 },
-                 {kv.binding(Access::In), gamma.binding(Access::In),
-                  builder.batch(BatchField::Positions),
-                  builder.ropeTable(op.getRope(), spec.cache.rope),
-                  builder.batch(BatchField::CacheRows),
-                  builder.cache(op.getLayer(), Access::Out)})))
+  if (failed(dispatchKernel(op, builder, name,
+                            [&](ModuleOp module, StringRef symbol) {
+                              return emitCacheAppend(module, symbol, set, spec);
+                            },
+                            {kv.binding(Access::In), gamma.binding(Access::In),
+                             builder.batch(BatchField::Positions),
+                             builder.ropeTable(op.getRope(), spec.cache.rope),
+                             builder.batch(BatchField::CacheRows),
+                             builder.cache(op.getLayer(), Access::Out)})))
     return failure();
   return true;
 }
@@ -154,7 +154,7 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
     TokenRange range;
     if (divide)
       range.first = fewTokens + 1;
-    if (failed(use(
+    if (failed(dispatchKernel(
             op, builder, "latent_attention" + suffix,
             [&](ModuleOp module, StringRef symbol) {
               return emitLatentAttention(module, symbol, set, spec);
@@ -172,7 +172,7 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
   BindingAttr partials =
       builder.scratch("partials", latentPartialElements(spec) * 4, Access::Out);
   bindings.push_back(partials);
-  if (failed(use(
+  if (failed(dispatchKernel(
           op, builder, "latent_splits" + suffix,
           [&](ModuleOp module, StringRef symbol) {
             return emitLatentSplits(module, symbol, set, spec);
@@ -180,7 +180,7 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
           bindings, range)))
     return failure();
   BindingAttr read = readable(partials);
-  if (failed(use(
+  if (failed(dispatchKernel(
           op, builder, "latent_combine" + suffix,
           [&](ModuleOp module, StringRef symbol) {
             return emitLatentCombine(module, symbol, set, spec);
@@ -199,12 +199,12 @@ FailureOr<BindingAttr> X86Provider::cacheTiles(Operation *op,
   CachePlane tiles = spec.tiles();
   BindingAttr buffer =
       builder.scratch("tiles", tiles.rows * tiles.rowStride() * 4, Access::Out);
-  if (failed(use(op, builder, "cache_tiles_" + planeName(spec.cache),
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitCacheTiles(module, symbol, set, spec);
-                 },
-                 {cache, builder.batch(BatchField::ContextLengths),
-                  builder.batch(BatchField::PageTable), buffer})))
+  if (failed(dispatchKernel(op, builder, "cache_tiles_" + planeName(spec.cache),
+                            [&](ModuleOp module, StringRef symbol) {
+                              return emitCacheTiles(module, symbol, set, spec);
+                            },
+                            {cache, builder.batch(BatchField::ContextLengths),
+                             builder.batch(BatchField::PageTable), buffer})))
     return failure();
   return readable(buffer);
 }
@@ -254,17 +254,17 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
        "+" + Twine(spec.value) + "_" + planeName(spec.cache, spec.scale) +
        "_nope" + Twine(nopeWidth) + "_rope" + Twine(rope.strides[1]))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitExpandedAttention(module, symbol, set, spec);
-                 },
-                 {nope.binding(Access::In), rope.binding(Access::In), plane,
-                  builder.view(op.getWUk()).binding(Access::In),
-                  builder.view(op.getWUv()).binding(Access::In),
-                  builder.batch(BatchField::QueryOffsets),
-                  builder.batch(BatchField::ContextLengths),
-                  builder.batch(BatchField::PageTable),
-                  output.binding(Access::Out)})))
+  if (failed(dispatchKernel(
+          op, builder, name,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitExpandedAttention(module, symbol, set, spec);
+          },
+          {nope.binding(Access::In), rope.binding(Access::In), plane,
+           builder.view(op.getWUk()).binding(Access::In),
+           builder.view(op.getWUv()).binding(Access::In),
+           builder.batch(BatchField::QueryOffsets),
+           builder.batch(BatchField::ContextLengths),
+           builder.batch(BatchField::PageTable), output.binding(Access::Out)})))
     return failure();
   return true;
 }

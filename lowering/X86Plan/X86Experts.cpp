@@ -52,7 +52,7 @@ FailureOr<bool> X86Provider::route(RouteOp op, Builder &builder) {
        (spec.normalize ? "_normalize" : "") + "_scale" +
        llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.scale)))
           .str();
-  if (failed(use(
+  if (failed(dispatchKernel(
           op, builder, name,
           [&](ModuleOp module, StringRef symbol) {
             return emitRoute(module, symbol, set, spec);
@@ -73,7 +73,7 @@ FailureOr<bool> X86Provider::groupTokens(GroupTokensOp op, Builder &builder) {
     bindings.push_back(builder.view(result).binding(Access::Out));
   std::string name =
       ("group_tokens_" + Twine(spec.topK) + "of" + Twine(spec.experts)).str();
-  if (failed(use(
+  if (failed(dispatchKernel(
           op, builder, name,
           [&](ModuleOp module, StringRef symbol) {
             return emitGroupTokens(module, symbol, set, spec);
@@ -106,7 +106,7 @@ FailureOr<bool> X86Provider::combine(CombineExpertsOp op, Operation *at,
   std::string name = ("combine_" + Twine(spec.topK) + "x" + Twine(spec.depth) +
                       (addends.empty() ? "" : "_add" + Twine(addends.size())))
                          .str();
-  if (failed(use(
+  if (failed(dispatchKernel(
           at, builder, name,
           [&](ModuleOp module, StringRef symbol) {
             return emitCombine(module, symbol, set, spec);

@@ -61,9 +61,10 @@ StringRef x86::nameOf(RowFormat format) {
 }
 
 LogicalResult
-X86Provider::use(Operation *op, Builder &builder, const Twine &name,
-                 function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                 ArrayRef<plan::BindingAttr> bindings, TokenRange range) {
+X86Provider::dispatchKernel(Operation *op, Builder &builder, const Twine &name,
+                            function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                            ArrayRef<plan::BindingAttr> bindings,
+                            TokenRange range) {
   std::string symbol = name.str();
   FailureOr<func::FuncOp> kernel =
       builder.kernel(symbol, [&]() -> FailureOr<func::FuncOp> {
@@ -151,7 +152,7 @@ FailureOr<bool> X86Provider::add(arith::AddFOp op, Builder &builder) {
   if (LinearOp product = fusedProduct(op)) {
     Value other =
         op.getRhs() == product.getResult() ? op.getLhs() : op.getRhs();
-    return linear(product, op, op.getResult(), other, builder);
+    return linear(product, {op, op.getResult(), other}, builder);
   }
   return sumRows(op, builder);
 }
@@ -163,13 +164,12 @@ FailureOr<bool> X86Provider::add(arith::AddFOp op, Builder &builder) {
 FailureOr<bool> X86Provider::dispatch(Operation *op, Builder &builder) {
   return TypeSwitch<Operation *, FailureOr<bool>>(op)
       .Case([&](LinearOp linearOp) {
-        return linear(linearOp, linearOp, linearOp.getResult(), Value(),
-                      builder);
+        return linear(linearOp, {linearOp, linearOp.getResult()}, builder);
       })
       .Case(
           [&](HeadProjectOp project) { return headProject(project, builder); })
       .Case([&](GroupedLinearOp product) {
-        return groupedLinear(product, builder);
+        return groupedLinear(product, {product, product.getResult()}, builder);
       })
       .Case([&](EmbedOp embedOp) { return embed(embedOp, builder); })
       .Case([&](RMSNormOp norm) { return rmsNorm(norm, builder); })

@@ -30,15 +30,26 @@ public:
 
 private:
   using Builder = plan::DispatchBuilder;
+  /// Steps that a variant of a computation is for.
+  struct TokenRange {
+    std::optional<int64_t> first, last;
+  };
 
   /// A sum that the kernel of one of its operands computes, or any other.
   FailureOr<bool> add(arith::AddFOp op, Builder &builder);
 
   // X86Linear.cpp
-  FailureOr<bool> linear(LinearOp op, Operation *at, Value result,
-                         Value residual, Builder &builder);
+  /// What becomes of a product: `result`, of the operation `at`.
+  struct ProductUse {
+    Operation *at;
+    Value result;
+    Value residual = {}; ///< added to it
+    std::optional<RowFormat> swiglu = {};
+  };
+  FailureOr<bool> linear(LinearOp op, const ProductUse &use, Builder &builder);
   FailureOr<bool> headProject(HeadProjectOp op, Builder &builder);
-  FailureOr<bool> groupedLinear(GroupedLinearOp op, Builder &builder);
+  FailureOr<bool> groupedLinear(GroupedLinearOp op, const ProductUse &use,
+                                Builder &builder);
   // X86Rows.cpp
   FailureOr<bool> embed(EmbedOp op, Builder &builder);
   FailureOr<bool> rmsNorm(RMSNormOp op, Builder &builder);
@@ -64,21 +75,24 @@ private:
   /// both, since the kernel reads rows of the cache's layout.
   plan::TensorView queryView(Value query, Builder &builder);
 
-  /// Steps that a variant of a computation is for.
-  struct TokenRange {
-    std::optional<int64_t> first, last;
-  };
+  /// The steps that a use of `product` is for: when its halves are gate and up
+  /// of a SwiGLU, many tokens take both in one dispatch, and few take the
+  /// product as one stream of weights before.
+  TokenRange rangeOf(Value product, bool swiglu, Builder &builder);
   /// Emits the kernel called `name` unless it exists, and dispatches it.
-  LogicalResult use(Operation *op, Builder &builder, const Twine &name,
-                    function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                    ArrayRef<plan::BindingAttr> bindings,
-                    TokenRange range = {});
+  LogicalResult
+  dispatchKernel(Operation *op, Builder &builder, const Twine &name,
+                 function_ref<KernelInfo(ModuleOp, StringRef)> emit,
+                 ArrayRef<plan::BindingAttr> bindings, TokenRange range = {});
 
   const InstructionSet &set;
   /// Workgroups of the kernels emitted so far.
   llvm::StringMap<Workgroups> workgroups;
 };
 
+/// The SwiGLU whose gate and up are the halves of `product`, which has no other
+/// use; null if there is none.
+SwigluOp gatedBy(Value product);
 /// The format of a packed weight, and of activations.
 std::optional<WeightFormat> weightFormat(Value weight);
 std::optional<RowFormat> rowFormat(RankedTensorType type);

@@ -9,6 +9,8 @@
 #include "lowering/X86/RowRope.h"
 #include "lowering/X86Plan/X86Provider.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::x86;
@@ -33,13 +35,14 @@ FailureOr<bool> X86Provider::embed(EmbedOp op, Builder &builder) {
   std::string name = ("embed_" + Twine(spec.bf16Table ? "bf16" : "f32") + "_" +
                       Twine(spec.vocab) + "x" + Twine(spec.depth))
                          .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitEmbed(module, symbol, set, spec);
-                 },
-                 {builder.view(op.getTokens()).binding(Access::In),
-                  table.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
+  if (failed(
+          dispatchKernel(op, builder, name,
+                         [&](ModuleOp module, StringRef symbol) {
+                           return emitEmbed(module, symbol, set, spec);
+                         },
+                         {builder.view(op.getTokens()).binding(Access::In),
+                          table.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)})))
     return failure();
   return true;
 }
@@ -75,7 +78,7 @@ FailureOr<bool> X86Provider::rmsNorm(RMSNormOp op, Builder &builder) {
        (spec.stride != spec.depth ? "_stride" + Twine(spec.stride) : "") +
        (gather ? "_gather" : "") + "_eps" + bitsOf(spec.epsilon))
           .str();
-  if (failed(use(
+  if (failed(dispatchKernel(
           op, builder, name,
           [&](ModuleOp module, StringRef symbol) {
             return emitRmsNorm(module, symbol, set, spec);
@@ -112,12 +115,13 @@ FailureOr<bool> X86Provider::packRows(PackRowsOp op, Builder &builder) {
        Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) + "_" +
        Twine(spec.headStride) + (spec.dim == Dim::logitRows ? "_logits" : ""))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitPackRows(module, symbol, set, spec);
-                 },
-                 {input.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
+  if (failed(
+          dispatchKernel(op, builder, name,
+                         [&](ModuleOp module, StringRef symbol) {
+                           return emitPackRows(module, symbol, set, spec);
+                         },
+                         {input.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)})))
     return failure();
   return true;
 }
@@ -129,6 +133,11 @@ FailureOr<bool> X86Provider::swiglu(SwigluOp op, Builder &builder) {
   if (!format || gate.strides != up.strides || gate.strides.back() != 1 ||
       gate.rows.dim != plan::Dim::Tokens)
     return false;
+  auto slice = op.getGate().getDefiningOp<tensor::ExtractSliceOp>();
+  Value product = slice ? slice.getSource() : Value();
+  TokenRange range;
+  if (product && gatedBy(product) == op)
+    range = rangeOf(product, /*swiglu=*/false, builder);
   SwiGluSpec spec;
   spec.tokens = builder.limits().maxBatchTokens;
   spec.rowsPerToken = gate.rows.multiple;
@@ -139,14 +148,21 @@ FailureOr<bool> X86Provider::swiglu(SwigluOp op, Builder &builder) {
       ("swiglu_" + nameOf(*format) + "_" + Twine(spec.rowsPerToken) + "x" +
        Twine(spec.depth) + "_stride" + Twine(spec.stride))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitSwiGlu(module, symbol, set, spec);
-                 },
-                 {gate.binding(Access::In), up.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
+  if (failed(dispatchKernel(
+          op, builder, name,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitSwiGlu(module, symbol, set, spec);
+          },
+          {gate.binding(Access::In), up.binding(Access::In),
+           builder.view(op.getResult()).binding(Access::Out)},
+          range)))
     return failure();
-  return true;
+  if (!range.last)
+    return true;
+  ProductUse use = {op, op.getResult(), {}, format};
+  if (auto linearOp = product.getDefiningOp<LinearOp>())
+    return linear(linearOp, use, builder);
+  return groupedLinear(product.getDefiningOp<GroupedLinearOp>(), use, builder);
 }
 
 FailureOr<bool> X86Provider::rope(RopeOp op, Builder &builder) {
@@ -173,14 +189,14 @@ FailureOr<bool> X86Provider::rope(RopeOp op, Builder &builder) {
        "_to" + Twine(spec.output.tokenStride) + "_" +
        Twine(spec.output.headStride))
           .str();
-  if (failed(
-          use(op, builder, name,
-              [&](ModuleOp module, StringRef symbol) {
-                return emitRope(module, symbol, set, spec);
-              },
-              {input.binding(Access::In), builder.batch(BatchField::Positions),
-               builder.ropeTable(op.getRope(), spec.rope),
-               output.binding(Access::Out)})))
+  if (failed(dispatchKernel(op, builder, name,
+                            [&](ModuleOp module, StringRef symbol) {
+                              return emitRope(module, symbol, set, spec);
+                            },
+                            {input.binding(Access::In),
+                             builder.batch(BatchField::Positions),
+                             builder.ropeTable(op.getRope(), spec.rope),
+                             output.binding(Access::Out)})))
     return failure();
   return true;
 }
@@ -194,12 +210,13 @@ FailureOr<bool> X86Provider::sumRows(arith::AddFOp op, Builder &builder) {
   spec.tokens = builder.limits().maxBatchTokens;
   spec.depth = lhs.shape[1];
   std::string name = ("add_" + Twine(spec.depth)).str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitSumRows(module, symbol, set, spec);
-                 },
-                 {lhs.binding(Access::In), rhs.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
+  if (failed(
+          dispatchKernel(op, builder, name,
+                         [&](ModuleOp module, StringRef symbol) {
+                           return emitSumRows(module, symbol, set, spec);
+                         },
+                         {lhs.binding(Access::In), rhs.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)})))
     return failure();
   return true;
 }
