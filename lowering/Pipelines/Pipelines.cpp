@@ -25,12 +25,13 @@ static LogicalResult addPass(OpPassManager &pm, StringRef name,
 bool mlir::dsv2::expandsInInt8(StringRef quantize) {
   SmallVector<StringRef> options;
   quantize.split(options, ' ');
-  StringRef format;
-  for (StringRef option : options)
-    if (option.consume_front("up-projections=") ||
-        (format.empty() && option.consume_front("format=")))
-      format = option;
-  return format == "int8" || format == "int4";
+  bool hasInt4 = false;
+  for (StringRef option : options) {
+    if (option.consume_front("up-projections="))
+      return option == "int8" || option == "int4";
+    hasInt4 |= option.ends_with("=int4");
+  }
+  return hasInt4;
 }
 
 LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,

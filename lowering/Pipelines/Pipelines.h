@@ -38,8 +38,9 @@ struct FusePipelineOptions : PassPipelineOptions<FusePipelineOptions> {
 };
 
 /// Whether keys and values are expanded in int8, given the options of
-/// dsv2-quantize-weights: where the up-projections, or the weights without an
-/// option of their own, are integers.
+/// dsv2-quantize-weights: where the up-projections are integers, or else where
+/// some weights are int4. Beside the error of int8 weights alone, that of the
+/// expansion would count.
 bool expandsInInt8(StringRef quantize);
 
 /// Adds the target-independent rewrites to `pm`. Fails when an option does not

@@ -2,11 +2,12 @@
 // RUN: dsv2-opt %s --dsv2-fuse="absorb=form=expanded" 2>/dev/null | FileCheck %s --check-prefix=ABSORB
 // RUN: dsv2-opt %s --dsv2-fuse="quantize=format=int8" 2>/dev/null | FileCheck %s --check-prefix=QUANTIZE
 
-// Where weights are integers, so are the products of the expansion.
+// Keys and values are expanded in int8 where other weights have larger errors.
 // RUN: dsv2-opt %s --dsv2-fuse="quantize=format=int4" 2>/dev/null | FileCheck %s --check-prefix=INT8-EXPANSION
+// RUN: dsv2-opt %s --dsv2-fuse="quantize={experts=int4 format=int8}" 2>/dev/null | FileCheck %s --check-prefix=INT8-EXPANSION
 // RUN: dsv2-opt %s --dsv2-fuse="quantize={format=keep up-projections=int8}" 2>/dev/null | FileCheck %s --check-prefix=INT8-EXPANSION
-// RUN: dsv2-opt %s --dsv2-fuse="quantize={format=int8 up-projections=bf16}" 2>/dev/null | FileCheck %s --check-prefix=PRECISE
-// RUN: dsv2-opt %s --dsv2-fuse="quantize={experts=int4 format=bf16}" 2>/dev/null | FileCheck %s --check-prefix=PRECISE
+// RUN: dsv2-opt %s --dsv2-fuse="quantize={format=int4 up-projections=bf16}" 2>/dev/null | FileCheck %s --check-prefix=PRECISE
+// RUN: dsv2-opt %s --dsv2-fuse="quantize=format=int8" 2>/dev/null | FileCheck %s --check-prefix=PRECISE
 // INT8-EXPANSION: dsv2.expanded_attention{{.*}}dsv2.int8_expansion
 // PRECISE-NOT:    dsv2.int8_expansion
 
