@@ -38,13 +38,14 @@ LogicalResult RMSNormOp::verify() {
                     input.getDimSize(1)); // (C2)
 }
 
-/// Whether the formats of a packed input and a weight fit each other.
+/// Whether the formats of a packed input and a weight fit each other: i8 rows go
+/// with integer weights, bf16 rows with all but f32.
 static bool formatsFit(RankedTensorType input, RankedTensorType weight) {
   if (!isa_and_nonnull<RowsAttr>(input.getEncoding()))
     return input.getElementType().isF32();
-  bool integerWeight = weight.getElementType().isInteger();
-  return input.getElementType().isInteger() ? integerWeight
-                                            : weight.getElementType().isBF16();
+  Type element = weight.getElementType();
+  return input.getElementType().isInteger() ? element.isInteger()
+                                            : !element.isF32();
 }
 
 LogicalResult LinearOp::verify() {

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/Artifact/WeightEvaluator.h"
+#include "lowering/NVPTX/PackWeights.h"
 #include "lowering/X86/PackWeights.h"
 #include "runtime/base/NumberFormats.h"
 
@@ -20,16 +21,22 @@ namespace {
 
 /// How the rows of a weight become bytes.
 struct Layout {
-  enum class Kind { plain, panels } kind = Kind::plain;
-  x86::WeightFormat format = x86::WeightFormat::f32; ///< of panels
+  /// Panels of one row are quantized rows for a GPU: those of a matrix, then
+  /// the scales of all of them.
+  enum class Kind { plain, panels, gpuRows } kind = Kind::plain;
+  x86::WeightFormat format = x86::WeightFormat::f32; ///< unless plain
   Type element;                                      ///< of plain rows
   int64_t rows = 1; ///< of one matrix of a stack, or of everything when plain
   int64_t matrices = 1;
   int64_t depth = 1;
 
   bool hasGroups() const {
-    return kind == Kind::panels && (format == x86::WeightFormat::int8 ||
-                                    format == x86::WeightFormat::int4);
+    return kind != Kind::plain && (format == x86::WeightFormat::int8 ||
+                                   format == x86::WeightFormat::int4);
+  }
+  nvptx::WeightFormat gpuFormat() const {
+    return format == x86::WeightFormat::int8 ? nvptx::WeightFormat::int8
+                                             : nvptx::WeightFormat::int4;
   }
   /// Rows that are written together.
   int64_t unitRows() const { return kind == Kind::panels ? x86::panelRows : 1; }
@@ -37,8 +44,19 @@ struct Layout {
     return kind == Kind::panels ? x86::panelCount(rows) : rows;
   }
   int64_t unitBytes() const {
-    return kind == Kind::panels ? x86::panelBytes(format, depth)
-                                : depth * element.getIntOrFloatBitWidth() / 8;
+    switch (kind) {
+    case Kind::plain:
+      return depth * element.getIntOrFloatBitWidth() / 8;
+    case Kind::panels:
+      return x86::panelBytes(format, depth);
+    case Kind::gpuRows:
+      return nvptx::rowBytes(gpuFormat(), depth);
+    }
+    llvm_unreachable("all kinds are listed");
+  }
+  /// Bytes of a unit that follow those of all units of its matrix.
+  int64_t tailBytes() const {
+    return kind == Kind::gpuRows ? nvptx::scaleBytes(gpuFormat(), depth) : 0;
   }
   int64_t units() const { return unitsEach() * matrices; }
 };
@@ -56,7 +74,8 @@ Layout layoutOf(RankedTensorType type) {
     layout.rows = allRows;
     return layout;
   }
-  layout.kind = Layout::Kind::panels;
+  layout.kind =
+      panels.getRows() == 1 ? Layout::Kind::gpuRows : Layout::Kind::panels;
   layout.rows = shape[shape.size() - 2];
   layout.matrices = allRows / layout.rows;
   layout.format = isa_and_nonnull<BlockInt8Attr>(panels.getFormat())
@@ -81,18 +100,42 @@ void writePlain(const float *values, int64_t count, Type element,
   }
 }
 
-/// Evaluates units [first, first + count) of one matrix into `out`.
+/// Reads rows and quantizes them, or takes the quants they have.
+Status readGroups(const RowReader &reader, const Layout &layout, int64_t row,
+                  int64_t rows, int8_t *quants, uint16_t *scales) {
+  if (reader.hasGroups())
+    return reader.readGroups(row, rows, quants, scales);
+  std::vector<float> values(rows * layout.depth);
+  DSV2_RETURN_IF_ERROR(reader.read(row, rows, values.data()));
+  x86::quantizeGroups(layout.format,
+                      {values.data(), rows, layout.depth, layout.depth}, quants,
+                      scales);
+  return Status();
+}
+
+/// Evaluates units [first, first + count) of one matrix into `out`, and what
+/// follows its last unit into `tail`.
 Status evaluateUnits(const RowReader &reader, const Layout &layout,
                      int64_t matrix, int64_t first, int64_t count,
-                     std::byte *out) {
+                     std::byte *out, std::byte *tail) {
   int64_t firstRow = first * layout.unitRows();
   int64_t rows = std::min(count * layout.unitRows(), layout.rows - firstRow);
   int64_t row = matrix * layout.rows + firstRow;
-  if (layout.hasGroups() && reader.hasGroups()) {
+  bool isGpu = layout.kind == Layout::Kind::gpuRows;
+  if (isGpu || (layout.hasGroups() && reader.hasGroups())) {
+    int64_t groups = x86::groupCount(layout.depth);
     std::vector<int8_t> quants(rows * layout.depth);
-    std::vector<uint16_t> scales(rows * x86::groupCount(layout.depth));
+    std::vector<uint16_t> scales(rows * groups);
     DSV2_RETURN_IF_ERROR(
-        reader.readGroups(row, rows, quants.data(), scales.data()));
+        readGroups(reader, layout, row, rows, quants.data(), scales.data()));
+    if (isGpu) {
+      for (int64_t r = 0; r < rows; ++r)
+        nvptx::packRow(layout.gpuFormat(), &quants[r * layout.depth],
+                       &scales[r * groups], layout.depth,
+                       out + r * layout.unitBytes(),
+                       tail + r * layout.tailBytes());
+      return Status();
+    }
     x86::packGroups(layout.format,
                     {quants.data(), scales.data(), rows, layout.depth}, out);
     return Status();
@@ -127,19 +170,24 @@ std::vector<Piece> piecesOf(const Layout &layout) {
   return pieces;
 }
 
+using Bytes = std::vector<std::byte>;
+
 /// Evaluates a run of pieces in parallel and gives them to `sink` in order.
+/// `tail` is what has to follow the matrix that is being written.
 Status writePieces(const RowReader &reader, const Layout &layout,
                    ArrayRef<Piece> pieces, unsigned threads,
-                   const ByteSink &sink) {
-  std::vector<std::vector<std::byte>> bytes(pieces.size());
+                   const ByteSink &sink, Bytes &tail) {
+  std::vector<Bytes> bytes(pieces.size()), tails(pieces.size());
   std::vector<Status> statuses(pieces.size());
   std::atomic<size_t> next = 0;
   auto work = [&] {
     for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
       const Piece &piece = pieces[i];
       bytes[i].resize(piece.count * layout.unitBytes());
-      statuses[i] = evaluateUnits(reader, layout, piece.matrix, piece.first,
-                                  piece.count, bytes[i].data());
+      tails[i].resize(piece.count * layout.tailBytes());
+      statuses[i] =
+          evaluateUnits(reader, layout, piece.matrix, piece.first, piece.count,
+                        bytes[i].data(), tails[i].data());
     }
   };
   std::vector<std::thread> workers;
@@ -151,6 +199,12 @@ Status writePieces(const RowReader &reader, const Layout &layout,
   for (size_t i = 0; i < pieces.size(); ++i) {
     DSV2_RETURN_IF_ERROR(statuses[i]);
     DSV2_RETURN_IF_ERROR(sink(bytes[i]));
+    tail.insert(tail.end(), tails[i].begin(), tails[i].end());
+    bool isLast = pieces[i].first + pieces[i].count == layout.unitsEach();
+    if (isLast && !tail.empty()) {
+      DSV2_RETURN_IF_ERROR(sink(tail));
+      tail.clear();
+    }
   }
   return Status();
 }
@@ -159,7 +213,7 @@ Status writePieces(const RowReader &reader, const Layout &layout,
 
 uint64_t mlir::dsv2::weightBytes(RankedTensorType type) {
   Layout layout = layoutOf(type);
-  return layout.units() * layout.unitBytes();
+  return layout.units() * (layout.unitBytes() + layout.tailBytes());
 }
 
 LogicalResult mlir::dsv2::writeWeight(WeightOp weight,
@@ -179,10 +233,11 @@ LogicalResult mlir::dsv2::writeWeight(WeightOp weight,
 
   std::vector<Piece> pieces = piecesOf(layout);
   ArrayRef<Piece> rest = pieces;
+  Bytes tail;
   while (!rest.empty()) {
     size_t count = std::min<size_t>(rest.size(), 4 * std::max(1u, threads));
-    Status status =
-        writePieces(**reader, layout, rest.take_front(count), threads, sink);
+    Status status = writePieces(**reader, layout, rest.take_front(count),
+                                threads, sink, tail);
     if (!status.ok())
       return emitError(weight.getLoc()) << status.message();
     rest = rest.drop_front(count);

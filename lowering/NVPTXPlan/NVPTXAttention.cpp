@@ -63,12 +63,6 @@ FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
   return true;
 }
 
-/// The buffer that another dispatch wrote.
-static BindingAttr readable(BindingAttr written) {
-  return BindingAttr::get(written.getContext(), Access::In, written.getKind(),
-                          written.getSymbol(), 0, 0);
-}
-
 FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
                                                Builder &builder) {
   LatentCacheType cache = op.getCache().getType();

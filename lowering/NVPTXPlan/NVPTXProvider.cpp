@@ -42,6 +42,11 @@ bool nvptx::hasManyTokens(Operation *op) {
   return !function->hasAttr("dsv2.max_query_tokens");
 }
 
+plan::BindingAttr nvptx::readable(plan::BindingAttr written) {
+  return plan::BindingAttr::get(written.getContext(), plan::Access::In,
+                                written.getKind(), written.getSymbol(), 0, 0);
+}
+
 std::string nvptx::bitsOf(double value) {
   return llvm::utohexstr(llvm::bit_cast<uint32_t>(static_cast<float>(value)));
 }

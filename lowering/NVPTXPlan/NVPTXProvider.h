@@ -12,7 +12,7 @@
 
 #include "lowering/NVPTX/AttentionLatent.h"
 #include "lowering/NVPTX/DotProduct.h"
-#include "lowering/NVPTX/Gemm.h"
+#include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/RowEmitter.h"
 #include "lowering/Plan/DispatchBuilder.h"
 
@@ -26,6 +26,18 @@ public:
                            plan::DispatchBuilder &builder) override;
   bool isFusedIntoUser(Operation *op) override;
 
+  /// A product, and what it reads and writes.
+  struct Product {
+    DotProductSpec spec;
+    /// Of the weight, unless it is f32 by `spec`.
+    WeightFormat format = WeightFormat::bf16;
+    /// The most rows of x, without experts; with them, that one of them gets.
+    int64_t maxRows = 0;
+    plan::BindingAttr input, weight, output;
+    plan::BindingAttr residual, slotToken;          ///< when `spec` has them
+    plan::BindingAttr offsets, active, activeCount; ///< with experts
+  };
+
 private:
   using Builder = plan::DispatchBuilder;
 
@@ -37,12 +49,19 @@ private:
                          Value residual, Builder &builder);
   FailureOr<bool> headProject(HeadProjectOp op, Builder &builder);
   FailureOr<bool> groupedLinear(GroupedLinearOp op, Builder &builder);
-  FailureOr<bool> groupedGemm(GroupedLinearOp op, Builder &builder);
-  FailureOr<bool> gemm(Operation *at, const GemmSpec &spec,
-                       ArrayRef<plan::BindingAttr> bindings, Builder &builder);
-  FailureOr<bool> dotProduct(Operation *at, const DotProductSpec &spec,
-                             ArrayRef<plan::BindingAttr> bindings,
+  FailureOr<bool> multiply(Operation *at, Product product, Builder &builder);
+  // NVPTXProductKernels.cpp
+  /// Kernels that take some products; false when not this one.
+  FailureOr<bool> gemv(Operation *at, const Product &product, Builder &builder);
+  FailureOr<bool> gemm(Operation *at, const Product &product, Builder &builder);
+  /// Takes all plain weights.
+  FailureOr<bool> dotProduct(Operation *at, const Product &product,
                              Builder &builder);
+  /// Lets the product read its weight as bf16.
+  LogicalResult dequantize(Operation *at, Product &product, Builder &builder);
+  /// The rows of x, by slot.
+  FailureOr<plan::BindingAttr>
+  gatherSlots(Operation *at, const Product &product, Builder &builder);
   // NVPTXRows.cpp
   FailureOr<bool> embed(EmbedOp op, Builder &builder);
   FailureOr<bool> rmsNorm(RMSNormOp op, Builder &builder);
@@ -86,6 +105,9 @@ RowPlace rowPlace(const plan::TensorView &view);
 /// then earn their tiles. A program has one kind of product, since the kinds
 /// differ in the order of sums.
 bool hasManyTokens(Operation *op);
+
+/// The buffer that another dispatch wrote.
+plan::BindingAttr readable(plan::BindingAttr written);
 
 /// A part of a kernel's name for a number that its code depends on.
 std::string bitsOf(double value);

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTXPlan/Passes.h"
 
 #include "llvm/ADT/TypeSwitch.h"
@@ -41,6 +42,23 @@ public:
     return arith::TruncFOp::create(b, loc, type.clone(element), weight);
   }
 
+  /// The weight of a product: packed when it is quantized as the kernels that
+  /// stream weights want it, else rows of bf16.
+  Value productWeight(Value weight) {
+    auto type = cast<RankedTensorType>(weight.getType());
+    if (isa_and_nonnull<PanelsAttr>(type.getEncoding()))
+      return weight;
+    if (!canPack(type))
+      return toElement(weight, bf16());
+    // A panel is a row.
+    auto encoding =
+        PanelsAttr::get(b.getContext(), /*rows=*/1, type.getEncoding());
+    return PackWeightOp::create(
+        b, weight.getLoc(),
+        RankedTensorType::get(type.getShape(), type.getElementType(), encoding),
+        weight);
+  }
+
   /// The input as dense rows of bf16.
   Value rows(Value input) {
     auto type = cast<RankedTensorType>(input.getType());
@@ -55,6 +73,20 @@ public:
   Type bf16() { return b.getBF16Type(); }
 
 private:
+  static bool canPack(RankedTensorType type) {
+    auto groupOf = [](Attribute encoding) -> int64_t {
+      if (auto int8 = dyn_cast_or_null<BlockInt8Attr>(encoding))
+        return int8.getGroup();
+      if (auto int4 = dyn_cast_or_null<BlockInt4Attr>(encoding))
+        return int4.getGroup();
+      return 0;
+    };
+    ArrayRef<int64_t> shape = type.getShape();
+    return groupOf(type.getEncoding()) == nvptx::groupSize &&
+           shape.back() % nvptx::groupSize == 0 &&
+           shape[shape.size() - 2] % 16 == 0;
+  }
+
   OpBuilder b;
 };
 
@@ -67,7 +99,7 @@ bool feedsRouter(LinearOp op) {
 template <typename Op>
 void packProduct(Op op) {
   Packer packer(op);
-  op.getWeightMutable().assign(packer.toElement(op.getWeight(), packer.bf16()));
+  op.getWeightMutable().assign(packer.productWeight(op.getWeight()));
   op.getInputMutable().assign(packer.rows(op.getInput()));
 }
 
@@ -111,7 +143,7 @@ void widenTable(EmbedOp op) {
 }
 
 struct PackForNVPTXPass final
-    : dsv2::impl::PackForNVPTXPassBase<PackForNVPTXPass> {
+    : mlir::dsv2::impl::PackForNVPTXPassBase<PackForNVPTXPass> {
   using Base::Base;
 
   void runOnOperation() override {

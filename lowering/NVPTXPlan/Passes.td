@@ -12,9 +12,11 @@ include "mlir/Pass/PassBase.td"
 def PackForNVPTXPass : Pass<"dsv2-pack-for-nvptx", "::mlir::func::FuncOp"> {
   let summary = "Put weights and activations into the formats of GPU kernels";
   let description = [{
-    Weights of matrix products become plain rows of bf16, the router's of f32;
-    quantized ones become bf16 of the values they stand for. Activations that
-    enter a product are rounded to rows of bf16.
+    Weights of matrix products become plain rows of bf16, the router's of f32.
+    Weights in groups of 32 of int8 or int4 are packed row by row
+    (`panels<1>`, see `lowering/NVPTX/Formats.h`); where a kernel cannot take
+    their shape, and in other formats, they become bf16 of the values they stand
+    for. Activations that enter a product are rounded to rows of bf16.
 
     Before:
 

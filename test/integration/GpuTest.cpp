@@ -12,8 +12,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <dlfcn.h>
 #include <filesystem>
+#include <fstream>
+#include <unistd.h>
 
 using namespace dsv2::test;
 
@@ -82,16 +85,65 @@ TEST_P(GpuBatchTest, BatchInvariant) {
                             "--max-batch-tokens=64 --max-sequences=2");
   ASSERT_FALSE(artifact.empty());
   Runner runner(artifact);
-  std::vector<int32_t> first = {1, 2, 3, 4, 5}, second = {9, 8, 7};
+  // Together they are too many for the kernels of few tokens.
+  std::vector<int32_t> first = {1, 2, 3, 4, 5}, second = {9, 8, 7, 6};
   std::vector<float> alone = runner.step({{runner.newSequence(), first}});
   std::vector<float> together = runner.step(
       {{runner.newSequence(), second}, {runner.newSequence(), first}});
-  ASSERT_EQ(together.size(), alone.size() / 5 * 8);
+  ASSERT_EQ(together.size(), alone.size() / 5 * 9);
   EXPECT_TRUE(
       std::equal(alone.begin(), alone.end(), together.end() - alone.size()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuBatchTest,
                          testing::Values("v2-lite", "v2-odd-sizes"), nameOf);
+
+/// A small model of the shapes that tensor cores take, with random weights.
+constexpr const char *tiledConfig = R"({
+  "model_type": "deepseek_v2", "hidden_size": 128, "num_hidden_layers": 2,
+  "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 64,
+  "kv_lora_rank": 128, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+  "v_head_dim": 128, "intermediate_size": 192, "moe_intermediate_size": 64,
+  "n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 1,
+  "first_k_dense_replace": 1, "moe_layer_freq": 1, "n_group": 1,
+  "topk_group": 1, "topk_method": "greedy", "scoring_func": "softmax",
+  "norm_topk_prob": false, "routed_scaling_factor": 1.0, "vocab_size": 128,
+  "max_position_embeddings": 1024, "rope_theta": 10000, "rms_norm_eps": 1e-6,
+  "hidden_act": "silu", "attention_bias": false, "tie_word_embeddings": false
+})";
+
+class GpuTiledTest : public GpuTest {};
+
+/// As on the CPU, in the kernels that are for real models: products of few and
+/// of many rows in each format, attention over splits of the context.
+TEST_P(GpuTiledTest, LikeTheReference) {
+  std::string config =
+      testing::TempDir() + "dsv2-tiled-" + std::to_string(getpid()) + ".json";
+  std::ofstream(config) << tiledConfig;
+  std::string flags = " --weights=random:7 --quantize=" + GetParam() +
+                      " --max-context=1024 --max-batch-tokens=64"
+                      " --max-sequences=2";
+  std::string onGpu = compiled(config, "--target=sm_90a --ptxas=none" + flags);
+  std::string onCpu = compiled(config, "--target=reference" + flags);
+  std::remove(config.c_str());
+  ASSERT_FALSE(onGpu.empty() || onCpu.empty());
+  Runner gpu(onGpu), cpu(onCpu);
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 12; ++i)
+    tokens.push_back(i * 29 % 128);
+  std::vector<float> found = gpu.evaluate(tokens, 10);
+  std::vector<float> expected = cpu.evaluate(tokens, 10);
+  ASSERT_EQ(found.size(), expected.size());
+  std::vector<double> errors;
+  for (size_t t = 0; t < tokens.size(); ++t)
+    errors.push_back(relativeError(&found[t * 128], &expected[t * 128], 128));
+  std::sort(errors.begin(), errors.end());
+  // Activations that meet integer weights are rounded to 8 bits.
+  EXPECT_LE(errors[errors.size() / 2], 3e-2);
+  RecordProperty("largest_error", std::to_string(errors.back()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, GpuTiledTest,
+                         testing::Values("none", "int8", "int4"), nameOf);
 
 } // namespace

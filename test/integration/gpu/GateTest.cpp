@@ -79,8 +79,10 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GateTest,
                          testing::Values(Case{"deepseek-v2-lite", "none"},
+                                         Case{"deepseek-v2-lite", "int8"},
                                          Case{"deepseek-v2-lite", "int4"},
                                          Case{"deepseek-v2", "none"},
+                                         Case{"deepseek-v2", "int8"},
                                          Case{"deepseek-v2", "int4"}),
                          [](const auto &info) {
                            std::string name = std::string(info.param.model) +

@@ -14,15 +14,28 @@ func.func @linear(%x: tensor<?x64xf32>, %w: tensor<32x64xf32>) -> tensor<?x32xf3
 
 // -----
 
-// A quantized weight becomes the values it stands for.
+// A quantized weight is packed by rows.
 
 // CHECK-LABEL: func.func @quantized
 // CHECK-SAME:    %{{.*}}: tensor<?x64xf32>, %[[Q:.*]]: tensor<32x64xi4, #dsv2.block_int4<32>>
-// CHECK:         %[[W:.*]] = dsv2.dequantize %[[Q]] : {{.*}} -> tensor<32x64xbf16>
+// CHECK:         %[[W:.*]] = dsv2.pack_weight %[[Q]] : {{.*}} -> tensor<32x64xi4, #dsv2.panels<1, <32>>>
 // CHECK:         dsv2.linear %{{.*}}, %[[W]] :
 func.func @quantized(%x: tensor<?x64xf32>, %q: tensor<32x64xi4, #dsv2.block_int4<32>>) -> tensor<?x32xf32> {
   %y = dsv2.linear %x, %q : tensor<?x64xf32>, tensor<32x64xi4, #dsv2.block_int4<32>> -> tensor<?x32xf32>
   return %y : tensor<?x32xf32>
+}
+
+// -----
+
+// One whose rows do not fill a tile becomes the values it stands for.
+
+// CHECK-LABEL: func.func @odd
+// CHECK-SAME:    %{{.*}}: tensor<?x64xf32>, %[[Q:.*]]: tensor<30x64xi4, #dsv2.block_int4<32>>
+// CHECK:         %[[W:.*]] = dsv2.dequantize %[[Q]] : {{.*}} -> tensor<30x64xbf16>
+// CHECK:         dsv2.linear %{{.*}}, %[[W]] :
+func.func @odd(%x: tensor<?x64xf32>, %q: tensor<30x64xi4, #dsv2.block_int4<32>>) -> tensor<?x30xf32> {
+  %y = dsv2.linear %x, %q : tensor<?x64xf32>, tensor<30x64xi4, #dsv2.block_int4<32>> -> tensor<?x30xf32>
+  return %y : tensor<?x30xf32>
 }
 
 // -----

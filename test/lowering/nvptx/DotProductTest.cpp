@@ -6,6 +6,7 @@
 
 #include "lowering/NVPTX/DotProduct.h"
 #include "lowering/NVPTX/Fill.h"
+#include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
 
 #include <gtest/gtest.h>
@@ -76,7 +77,7 @@ struct Numbers {
       : values(randomFloats(count, random)) {
     if (isBf16)
       for (float &value : values)
-        value = floatOf(bf16Of(value));
+        value = bf16ToFloat(floatToBf16(value));
     data = isBf16 ? DeviceBuffer::of(bf16Of(values)) : DeviceBuffer::of(values);
   }
 };
@@ -136,9 +137,10 @@ TEST_P(DotProductRun, MatchesLoops) {
                                  head * spec.inputHeadStride + k]) *
                  w.values[(matrix * spec.rows + n) * spec.depth + k];
         int64_t at = row * spec.outputStride + head * spec.outputHeadStride + n;
-        float found = spec.bf16Output
-                          ? floatOf(reinterpret_cast<uint16_t *>(y.data())[at])
-                          : reinterpret_cast<float *>(y.data())[at];
+        float found =
+            spec.bf16Output
+                ? bf16ToFloat(reinterpret_cast<uint16_t *>(y.data())[at])
+                : reinterpret_cast<float *>(y.data())[at];
         double allowed = spec.bf16Output ? 5e-3 : 1e-5;
         ASSERT_NEAR(found, sum, allowed * (1 + std::fabs(sum)))
             << "row " << row << " head " << head << " column " << n;
@@ -202,9 +204,9 @@ TEST(FillTest, WritesSmallNumbersInEveryFormat) {
     different.insert(word);
   EXPECT_GT(different.size(), 1000u);
   for (uint16_t half : weight.read<uint16_t>(units * 8))
-    EXPECT_LE(std::fabs(floatOf(half)), 1.0f);
+    EXPECT_LE(std::fabs(bf16ToFloat(half)), 1.0f);
   for (uint8_t byte : weight.read<uint8_t>(units * 16))
-    EXPECT_FALSE(std::isnan(floatOfE4m3(byte)));
+    EXPECT_FALSE(std::isnan(::dsv2::e4m3ToFloat(byte)));
   for (float value : weight.read<float>(units * 4))
     EXPECT_LE(std::fabs(value), 1.0f);
 }

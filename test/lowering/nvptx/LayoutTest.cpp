@@ -6,12 +6,14 @@
 
 #include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/HopperLayout.h"
+#include "lowering/NVPTX/PackWeights.h"
 #include "lowering/NVPTX/TileOrder.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <random>
 #include <set>
 #include <vector>
@@ -240,6 +242,39 @@ TEST(RingTest, PairsShareWeights) {
       }
     }
   }
+}
+
+TEST(PackWeightsTest, EachQuantIsWhereKernelsLookForIt) {
+  unsigned seed = 31;
+  std::mt19937 random(seed);
+  for (WeightFormat format : {WeightFormat::int8, WeightFormat::int4})
+    for (int64_t depth : {32, 96, 128, 160, 384}) {
+      bool four = format == WeightFormat::int4;
+      std::vector<int8_t> quants(depth);
+      for (int8_t &quant : quants)
+        quant = static_cast<int8_t>(four ? int(random() % 16) - 8
+                                         : int(random() % 255) - 127);
+      std::vector<uint16_t> scales(depth / groupSize);
+      for (uint16_t &scale : scales)
+        scale = static_cast<uint16_t>(random());
+      std::vector<std::byte> row(rowBytes(format, depth), std::byte(0x55));
+      std::vector<std::byte> tail(scaleBytes(format, depth), std::byte(0x55));
+      packRow(format, quants.data(), scales.data(), depth, row.data(),
+              tail.data());
+      for (int64_t k = 0; k < paddedDepth(depth); ++k) {
+        QuantPlace place = placeOfQuant(format, k);
+        auto bits = static_cast<int8_t>(row[place.byte]);
+        if (four)
+          bits = static_cast<int8_t>(place.high ? bits >> 4
+                                                : int8_t(bits << 4) >> 4);
+        EXPECT_EQ(bits, k < depth ? quants[k] : 0) << "k " << k;
+      }
+      for (int64_t group = 0; group < paddedDepth(depth) / groupSize; ++group) {
+        uint16_t bits;
+        std::memcpy(&bits, &tail[2 * group], 2);
+        EXPECT_EQ(bits, group < depth / groupSize ? scales[group] : 0);
+      }
+    }
 }
 
 } // namespace

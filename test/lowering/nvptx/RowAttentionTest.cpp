@@ -60,9 +60,9 @@ TEST_P(RowAttentionTest, MatchesLoops) {
       std::span<float> row = batch.row(batch.sequences[token], j);
       double score = 0;
       for (int64_t i = 0; i < width; ++i)
-        score += double(row[i]) * floatOf(i < latent
-                                              ? latents[r * latent + i]
-                                              : rotated[r * rope + i - latent]);
+        score += double(row[i]) *
+                 bf16ToFloat(i < latent ? latents[r * latent + i]
+                                        : rotated[r * rope + i - latent]);
       double weight = std::exp(score * spec.scale);
       sum += weight;
       for (int64_t i = 0; i < latent; ++i)
@@ -70,9 +70,9 @@ TEST_P(RowAttentionTest, MatchesLoops) {
     }
     for (int64_t i = 0; i < latent; ++i) {
       int64_t at = r * latent + i;
-      float found = bf16Output
-                        ? floatOf(reinterpret_cast<uint16_t *>(out.data())[at])
-                        : reinterpret_cast<float *>(out.data())[at];
+      float found =
+          bf16Output ? bf16ToFloat(reinterpret_cast<uint16_t *>(out.data())[at])
+                     : reinterpret_cast<float *>(out.data())[at];
       ASSERT_NEAR(found, expected[i] / sum, bf16Output ? 4e-3 : 1e-5)
           << "row " << r << " column " << i;
     }

@@ -1,0 +1,271 @@
+//===- NVPTXProductKernels.cpp - Kernels of matrix products ---------------===//
+//
+// SPDX-License-Identifier: Apache-2.0
+//
+//===----------------------------------------------------------------------===//
+
+#include "lowering/NVPTX/Dequantize.h"
+#include "lowering/NVPTX/Gemm.h"
+#include "lowering/NVPTX/Gemv.h"
+#include "lowering/NVPTX/RowMap.h"
+#include "lowering/NVPTXPlan/NVPTXProvider.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::nvptx;
+using plan::Access;
+using plan::BindingAttr;
+
+/// Steps of up to so many tokens have a kernel that handles all rows at once,
+/// and so can read weights before the previous kernel has ended.
+static constexpr int64_t kFewTokens = 8;
+
+/// "_name" followed by `value`, when it is not `usual`.
+static std::string unless(int64_t value, int64_t usual, StringRef name) {
+  if (value == usual)
+    return "";
+  return ("_" + name + Twine(value)).str();
+}
+
+static StringRef formatName(WeightFormat format) {
+  switch (format) {
+  case WeightFormat::bf16:
+    return "bf16";
+  case WeightFormat::fp8:
+    return "fp8";
+  case WeightFormat::int8:
+    return "int8";
+  case WeightFormat::int4:
+    return "int4";
+  }
+  llvm_unreachable("all formats are listed");
+}
+
+/// "16x512x128", "64ex2816x2048": heads or experts, rows and depth.
+static std::string sizesOf(const DotProductSpec &spec) {
+  return (Twine(spec.experts ? spec.experts : spec.heads) +
+          (spec.experts ? "ex" : "x") + Twine(spec.rows) + "x" +
+          Twine(spec.depth))
+      .str();
+}
+
+/// Where rows and heads lie, as far as they are not dense.
+static std::string placesOf(const DotProductSpec &spec) {
+  int64_t heads = spec.heads > 1 ? 1 : 0;
+  return unless(spec.inputStride, spec.heads * spec.depth, "from") +
+         unless(spec.inputHeadStride, heads * spec.depth, "head") +
+         unless(spec.outputStride, spec.heads * spec.rows, "to") +
+         unless(spec.outputHeadStride, heads * spec.rows, "head") +
+         (spec.residual ? "_add" : "") +
+         unless(spec.residualStride, spec.residual ? spec.outputStride : 0,
+                "addfrom") +
+         (spec.gather ? "_gather" : "") +
+         (spec.dim == Dim::logitRows ? "_logits" : "");
+}
+
+FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
+                                    Builder &builder) {
+  const DotProductSpec &from = product.spec;
+  GemvSpec spec;
+  spec.rows = from.rows;
+  spec.depth = from.depth;
+  spec.format = product.format;
+  spec.input = from.bf16Input ? GemvType::bf16 : GemvType::f32;
+  spec.output = from.bf16Output ? GemvType::bf16 : GemvType::f32;
+  spec.residual = from.residual;
+  spec.heads = from.heads;
+  spec.experts = from.experts;
+  spec.gather = from.gather;
+  spec.dim = from.dim;
+  spec.inputStride = from.inputStride;
+  spec.inputHeadStride = from.inputHeadStride;
+  spec.outputStride = from.outputStride;
+  spec.outputHeadStride = from.outputHeadStride;
+  spec.residualStride = from.residualStride;
+  spec.maxRows = product.maxRows;
+  std::string reason;
+  if (hasManyTokens(at) || !from.bf16Weight || failed(checkGemv(spec, reason)))
+    return false;
+
+  SmallVector<BindingAttr> bindings = {product.input, product.weight};
+  if (from.experts)
+    bindings.append({product.offsets, product.active, product.activeCount});
+  if (from.gather)
+    bindings.push_back(product.slotToken);
+  if (from.residual)
+    bindings.push_back(product.residual);
+  bindings.push_back(product.output);
+
+  auto emit = [&](int64_t maxRows, TokenRange range) {
+    spec.maxRows = maxRows;
+    std::string name =
+        ("gemv_" + formatName(spec.format) + "_" +
+         (from.bf16Input ? "bf16" : "f32") + "_" +
+         (from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
+         placesOf(from) + "_max" + Twine(maxRows))
+            .str();
+    return use(
+        at, builder, name,
+        [&](ModuleOp module, StringRef symbol) {
+          return emitGemv(module, symbol, spec);
+        },
+        bindings, range);
+  };
+  // The bits do not depend on how many rows a kernel handles at once.
+  if (product.maxRows <= kFewTokens) {
+    if (failed(emit(product.maxRows, {})))
+      return failure();
+    return true;
+  }
+  if (failed(emit(kFewTokens, {std::nullopt, kFewTokens})) ||
+      failed(emit(product.maxRows, {kFewTokens + 1, std::nullopt})))
+    return failure();
+  return true;
+}
+
+LogicalResult NVPTXProvider::dequantize(Operation *at, Product &product,
+                                        Builder &builder) {
+  DequantizeSpec spec;
+  spec.rows = product.spec.rows;
+  spec.depth = product.spec.depth;
+  spec.format = product.format;
+  spec.matrices =
+      product.spec.experts ? product.spec.experts : product.spec.heads;
+  BindingAttr values = builder.scratch(
+      "values", spec.matrices * spec.rows * spec.depth * 2, Access::Out);
+  std::string name =
+      ("dequantize_" + formatName(spec.format) + "_" + sizesOf(product.spec))
+          .str();
+  if (failed(use(at, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitDequantize(module, symbol, spec);
+                 },
+                 {product.weight, values})))
+    return failure();
+  product.weight = readable(values);
+  product.format = WeightFormat::bf16;
+  product.spec.bf16Weight = true;
+  return success();
+}
+
+/// y[slot] = x[slotToken[slot]] in bf16.
+static KernelInfo emitGatherSlots(ModuleOp module, StringRef name,
+                                  int64_t slotsPerToken, int64_t depth) {
+  MapShape shape;
+  shape.rowsPerToken = slotsPerToken;
+  shape.depth = depth;
+  shape.format = RowFormat::bf16;
+  return emitRowMap(module, name, 2, shape,
+                    [=](RowEmitter &k, Value token, Value sub) -> ColumnBody {
+                      Value slot = k.add(k.mul(token, slotsPerToken), sub);
+                      Value from =
+                          k.load(k.getI32Type(),
+                                 k.element(k.binding(1), k.getI32Type(), slot));
+                      Value row =
+                          k.rowAt(k.binding(0), k.getBF16Type(), from, depth);
+                      return [&k, row](Value column) {
+                        return k.loadColumns(row, k.getBF16Type(), column);
+                      };
+                    });
+}
+
+FailureOr<BindingAttr> NVPTXProvider::gatherSlots(Operation *at,
+                                                  const Product &product,
+                                                  Builder &builder) {
+  int64_t slots = product.spec.slotsPerToken, depth = product.spec.depth;
+  BindingAttr gathered = builder.scratch(
+      "slots", product.maxRows * slots * depth * 2, Access::Out);
+  std::string name =
+      ("gather_slots_" + Twine(slots) + "x" + Twine(depth)).str();
+  if (failed(use(at, builder, name,
+                 [&](ModuleOp module, StringRef symbol) {
+                   return emitGatherSlots(module, symbol, slots, depth);
+                 },
+                 {product.input, product.slotToken, gathered})))
+    return failure();
+  return readable(gathered);
+}
+
+FailureOr<bool> NVPTXProvider::gemm(Operation *at, const Product &product,
+                                    Builder &builder) {
+  const DotProductSpec &from = product.spec;
+  GemmSpec spec;
+  spec.rows = from.rows;
+  spec.depth = from.depth;
+  spec.maxRows = product.maxRows * from.slotsPerToken;
+  spec.output = from.bf16Output ? GemmOutput::bf16 : GemmOutput::f32;
+  spec.residual = from.residual;
+  spec.heads = from.heads;
+  spec.experts = from.experts;
+  spec.dim = from.dim;
+  if (from.inputStride != from.heads * from.depth)
+    spec.inputStride = from.inputStride;
+  if (from.outputStride != from.heads * from.rows)
+    spec.outputStride = from.outputStride;
+  bool denseHeads = from.heads == 1 || (from.inputHeadStride == from.depth &&
+                                        from.outputHeadStride == from.rows);
+  bool sameResidual =
+      !from.residual || from.residualStride == from.outputStride;
+  std::string reason;
+  if (!hasManyTokens(at) || !from.bf16Input || !from.bf16Weight ||
+      !denseHeads || !sameResidual || failed(checkGemm(spec, reason)))
+    return false;
+
+  // The tensor cores read the rows of an expert where they lie together.
+  BindingAttr rows = product.input;
+  if (from.gather) {
+    if (spec.inputStride)
+      return false;
+    FailureOr<BindingAttr> gathered = gatherSlots(at, product, builder);
+    if (failed(gathered))
+      return failure();
+    rows = *gathered;
+  }
+  SmallVector<BindingAttr> bindings = {rows, product.weight};
+  if (from.experts)
+    bindings.push_back(product.offsets);
+  if (from.residual)
+    bindings.push_back(product.residual);
+  bindings.push_back(product.output);
+  DotProductSpec places = from;
+  places.gather = false;
+  std::string name =
+      ("gemm_bf16_" + Twine(from.bf16Output ? "bf16" : "f32") + "_" +
+       sizesOf(from) + placesOf(places) + "_max" + Twine(spec.maxRows))
+          .str();
+  if (failed(use(
+          at, builder, name,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitGemm(module, symbol, spec);
+          },
+          bindings)))
+    return failure();
+  return true;
+}
+
+FailureOr<bool> NVPTXProvider::dotProduct(Operation *at, const Product &product,
+                                          Builder &builder) {
+  const DotProductSpec &spec = product.spec;
+  auto typeName = [](bool isBf16) { return isBf16 ? "bf16" : "f32"; };
+  SmallVector<BindingAttr> bindings = {product.input, product.weight};
+  if (spec.experts)
+    bindings.push_back(product.offsets);
+  if (spec.gather)
+    bindings.push_back(product.slotToken);
+  if (spec.residual)
+    bindings.push_back(product.residual);
+  bindings.push_back(product.output);
+  std::string name =
+      ("dot_" + Twine(typeName(spec.bf16Input)) + "_" +
+       typeName(spec.bf16Weight) + "_" + typeName(spec.bf16Output) + "_" +
+       sizesOf(spec) + placesOf(spec) + unless(spec.slotsPerToken, 1, "slots"))
+          .str();
+  if (failed(use(
+          at, builder, name,
+          [&](ModuleOp module, StringRef symbol) {
+            return emitDotProduct(module, symbol, spec);
+          },
+          bindings)))
+    return failure();
+  return true;
+}
