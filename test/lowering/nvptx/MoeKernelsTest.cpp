@@ -18,6 +18,16 @@ using namespace dsv2::test;
 using namespace mlir;
 using namespace mlir::dsv2::nvptx;
 
+namespace mlir::dsv2::nvptx {
+
+/// Names the parameter of a test in its listing.
+static void PrintTo(const RouteSpec &spec, std::ostream *os) {
+  *os << spec.topK << "of" << spec.experts << "_" << spec.topGroups << "of"
+      << spec.groups << (spec.bias ? "_bias" : "");
+}
+
+} // namespace mlir::dsv2::nvptx
+
 namespace {
 
 /// Indices of `values` by descending value, equals by index.

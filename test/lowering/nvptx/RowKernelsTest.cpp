@@ -18,6 +18,17 @@ using namespace dsv2::test;
 using namespace mlir;
 using namespace mlir::dsv2::nvptx;
 
+namespace mlir::dsv2::nvptx {
+
+/// Names the parameter of a test in its listing.
+static void PrintTo(CacheFormat format, std::ostream *os) {
+  *os << (format == CacheFormat::f32    ? "f32"
+          : format == CacheFormat::bf16 ? "bf16"
+                                        : "fp8");
+}
+
+} // namespace mlir::dsv2::nvptx
+
 namespace {
 
 constexpr int64_t extra = 64; ///< elements of poison behind a buffer
@@ -69,6 +80,12 @@ struct NormCase {
   bool gather, add, bf16Input;
   RowFormat format;
 };
+
+void PrintTo(const NormCase &c, std::ostream *os) {
+  *os << c.depth << (c.stride ? "_strided" : "") << (c.gather ? "_gather" : "")
+      << (c.add ? "_add" : "") << (c.bf16Input ? "_bf16" : "") << "_format"
+      << static_cast<int>(c.format);
+}
 
 class RmsNorm : public testing::TestWithParam<NormCase> {};
 
@@ -124,9 +141,8 @@ TEST_P(RmsNorm, MatchesLoops) {
     for (int64_t i = 0; i < c.depth; ++i)
       expected[i] = static_cast<float>(v[i] * inverse * gamma[i]);
     expectRow(readRow(y, scales, c.format, r, c.depth), expected, c.format);
-    if (c.add)
-      for (int64_t i = 0; i < c.depth; ++i)
-        ASSERT_EQ(sums.read<float>(rows * c.depth)[source * c.depth + i], v[i]);
+    for (int64_t i = 0; c.add && i < c.depth; ++i)
+      ASSERT_EQ(sums.read<float>(rows * c.depth)[source * c.depth + i], v[i]);
   }
 }
 

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,19 @@ inline constexpr WeightFormat allWeightFormats[] = {
     WeightFormat::f32, WeightFormat::bf16, WeightFormat::int8,
     WeightFormat::int4};
 std::string formatName(WeightFormat format);
+
+} // namespace dsv2::test
+
+namespace dsv2::x86 {
+
+/// Names the parameter of a test in its listing.
+inline void PrintTo(WeightFormat format, std::ostream *os) {
+  *os << test::formatName(format);
+}
+
+} // namespace dsv2::x86
+
+namespace dsv2::test {
 
 /// Memory aligned as the runtime aligns it, followed by a guard.
 class Buffer {

@@ -64,10 +64,10 @@ protected:
     EXPECT_NE(status.message().find(expected), std::string::npos)
         << status.message();
     EXPECT_EQ(session->cache().freePages(), free);
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (lengths[i] >= 0)
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (lengths[i] >= 0) {
         EXPECT_EQ(*session->cache().length(inputs[i].sequence), lengths[i]);
-    }
+      }
   }
 
   TemporaryDirectory directory;
@@ -155,10 +155,10 @@ TEST_P(SessionTest, RandomBatches) {
     Result<Logits> logits = session->step(inputs);
     ASSERT_TRUE(logits.ok()) << logits.status().message();
     int64_t at = 0;
-    for (size_t i = 0; i < count; ++i) {
-      if (inputs[i].logits == LogitsMode::last)
+    for (size_t i = 0; i < count; ++i)
+      if (inputs[i].logits == LogitsMode::last) {
         ASSERT_EQ(row(*logits, at++), toyLogits(clients[i].history));
-    }
+      }
     ASSERT_EQ(logits->rows, at);
     if (random() % 8 == 0) {
       ASSERT_TRUE(session->cache().release(clients[0].id).ok());
