@@ -148,6 +148,8 @@ LogicalResult checkExpandedAttention(const ExpandedAttentionSpec &spec,
     error = "expected heads of 128 + 64 and values of 128, found " +
             std::to_string(spec.nope) + " + " + std::to_string(plane.rope) +
             " and " + std::to_string(spec.value);
+  else if (plane.format != CacheFormat::bf16)
+    error = "expected a cache in bf16 for expanded attention";
   else if (plane.pageSize % 64)
     error = "expected pages of a multiple of 64 tokens, found " +
             std::to_string(plane.pageSize);

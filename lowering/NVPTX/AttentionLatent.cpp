@@ -28,7 +28,7 @@ void LatentEmitter::emit() {
                         spec.heads, spec.splitTokens);
     });
     ifThen(elect(), [&] {
-      kvRing.init(*this, 1, 8);
+      kvRing.init(*this, copiesRows() ? 1 : 129, 8);
       queryRing.init(*this, 1, 4);
       probabilityRing.init(*this, 128, 4);
       fenceBarrierInit();
@@ -42,12 +42,16 @@ void LatentEmitter::emit() {
   ifElse(
       equal(group, 0), {},
       [&] {
-        lowerRegisters(24);
-        ifThen(equal(warp(), 0), [&] { ifThen(elect(), [&] { produce(); }); });
+        lowerRegisters(copiesRows() ? 24 : 40);
+        if (copiesRows())
+          ifThen(equal(warp(), 0),
+                 [&] { ifThen(elect(), [&] { produce(); }); });
+        else
+          produce();
         return SmallVector<Value>();
       },
       [&] {
-        raiseRegisters(240);
+        raiseRegisters(copiesRows() ? 240 : 232);
         ifElse(
             equal(group, 1), {},
             [&] {
@@ -61,8 +65,6 @@ void LatentEmitter::emit() {
         return SmallVector<Value>();
       });
 }
-
-// ---- What to do ------------------------------------------------------------
 
 LatentEmitter::Item LatentEmitter::itemAt(Value index) {
   auto [sequence, local] = sequenceOf(index);
@@ -89,57 +91,6 @@ void LatentEmitter::forEachItem(
        });
 }
 
-// ---- The producer ----------------------------------------------------------
-
-void LatentEmitter::produce() {
-  SmallVector<Value> begin;
-  RingState::begin(*this).appendTo(begin);
-  begin.push_back(i32(0));
-  forEachItem(
-      begin, [&](const Item &item, ValueRange state) -> SmallVector<Value> {
-        Value queryPhase = state[2];
-        waitParity(queryRing.empty, bitXor(queryPhase, 1));
-        arriveExpecting(queryRing.full, blockBytes());
-        Value row = add(mul(item.firstToken, spec.heads), item.firstRow);
-        loop(i32(0), i32(tiles - 1), 1, [&](Value tile) {
-          loadTile(add(query, mul(tile, tileBytes)), tensorMap(0),
-                   {mul(tile, 64), row}, queryRing.full, CacheHint::evictFirst);
-        });
-        loadTile(add(query, (tiles - 1) * tileBytes), tensorMap(1),
-                 {i32(0), row}, queryRing.full, CacheHint::evictFirst);
-
-        Value pages =
-            element(binding(pageTable), getI32Type(),
-                    mul(toI64(item.sequence), spec.cache.pagesPerSequence));
-        SmallVector<Value> next = loop(
-            i32(0), item.blocks, 1, state.take_front(2),
-            [&](Value block, ValueRange carried) -> SmallVector<Value> {
-              RingState at = RingState::of(carried);
-              // The page is read while the stage is still in use.
-              Value position =
-                  add(item.begin, mul(block, attentionBlockTokens));
-              Value page = load(getI32Type(),
-                                element(pages, getI32Type(),
-                                        div(position, spec.cache.pageSize)));
-              Value row = add(mul(page, spec.cache.pageSize),
-                              rem(position, spec.cache.pageSize));
-              waitParity(kvRing.emptyAt(*this, at.stage), bitXor(at.phase, 1));
-              Value full = kvRing.fullAt(*this, at.stage);
-              Value to = stageAddress(at.stage);
-              arriveExpecting(full, blockBytes());
-              loop(i32(0), i32(tiles), 1, [&](Value tile) {
-                loadTile(add(to, mul(tile, tileBytes)), tensorMap(2),
-                         {mul(tile, 64), row}, full);
-              });
-              SmallVector<Value> values;
-              at.next(*this, stages).appendTo(values);
-              return values;
-            });
-        next.push_back(bitXor(queryPhase, 1));
-        return next;
-      });
-}
-
 LogicalResult checkLatentAttention(const LatentAttentionSpec &spec,
                                    std::string &error) {
   const CachePlane &plane = spec.cache;
@@ -147,6 +98,9 @@ LogicalResult checkLatentAttention(const LatentAttentionSpec &spec,
     error = "expected a latent of 128, 256, 384 or 512 and a rotated key of "
             "64, found " +
             std::to_string(plane.latent) + " + " + std::to_string(plane.rope);
+  else if (plane.format == CacheFormat::f32 ||
+           (plane.format == CacheFormat::fp8 && plane.latent != 512))
+    error = "expected a cache in bf16, or in fp8 with a latent of 512";
   else if (plane.pageSize % attentionBlockTokens)
     error = "expected pages of a multiple of 64 tokens, found " +
             std::to_string(plane.pageSize);
@@ -174,7 +128,7 @@ KernelInfo emitLatentAttention(ModuleOp module, StringRef name,
   SmallVector<TensorMap> maps = {
       mapOf(LatentEmitter::latentQueries, plane.latent, rows),
       mapOf(LatentEmitter::rotatedQueries, plane.rope, rows),
-      mapOf(LatentEmitter::cacheRows, plane.width(), plane.rows)};
+      mapOf(LatentEmitter::cacheRows, plane.row().bytes() / 2, plane.rows)};
   Launch launch;
   launch.threads = 384;
   launch.minBlocksPerSM = 1;

@@ -8,10 +8,11 @@
 //   s[j] = scale * dot(query[t][h], cache[row of j])      j <= position of t
 //   out[t][h] = sum over j of softmax(s)[j] * cache[row of j][:latent]
 //
-// Scores, softmax and sums are in float32; probabilities are rounded to bf16.
-// The context is taken in blocks of 64 tokens and in splits of `splitTokens`,
-// both counted from position 0, so that a sequence gets the same bits in any
-// batch. What blocks of the launch do is a function of the lengths alone.
+// Scores, softmax and sums are in float32; probabilities are rounded to bf16,
+// and so are the products of a cache in fp8 with its scales. The context is
+// taken in blocks of 64 tokens and in splits of `splitTokens`, both counted
+// from position 0, so that a sequence gets the same bits in any batch. What
+// blocks of the launch do is a function of the lengths alone.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,18 +20,22 @@
 #define DSV2_LOWERING_NVPTX_ATTENTIONLATENT_H
 
 #include "lowering/NVPTX/Kernel.h"
+#include "lowering/NVPTX/RowRope.h"
 
 namespace mlir::dsv2::nvptx {
 
-/// One plane of the paged cache: bf16 [rows][latent + rope].
+/// One plane of the paged cache: bf16 [rows][latent + rope], or rows of fp8 as
+/// CacheRow lays them out.
 struct CachePlane {
   int64_t latent = 512; ///< a multiple of 128, at most 512
   int64_t rope = 64;    ///< 64
   int64_t rows;
-  int64_t pageSize = 64;    ///< a multiple of 64
-  int64_t pagesPerSequence; ///< columns of the page table
+  int64_t pageSize = 64;                  ///< a multiple of 64
+  int64_t pagesPerSequence;               ///< columns of the page table
+  CacheFormat format = CacheFormat::bf16; ///< fp8 with a latent of 512
 
   int64_t width() const { return latent + rope; }
+  CacheRow row() const { return {format, latent, rope}; }
 };
 
 struct LatentAttentionSpec {

@@ -4,6 +4,7 @@
 //
 // A block has three warpgroups. One thread of the first loads: the 64 queries
 // of an item once, then the blocks of 64 cached rows into a ring of two stages.
+// Rows in fp8 are loaded and widened to bf16 by the whole first warpgroup.
 // The second ("left") computes the scores and their softmax, and the left half
 // of the output's columns; the third ("right") the right half. Half of a 64 x
 // 512 tile of f32 is what the registers of a warpgroup hold.
@@ -12,8 +13,10 @@
 //          have work while the softmax of i+1 is about to begin
 //   right: P(i) and the factors of its rows come through shared memory
 //
-// Barriers, besides the ring of the cache (full: one arrival and the bytes;
-// empty: a lane of each of the eight consumer warps):
+// Barriers, besides the ring of the cache (full: one arrival and the bytes, or
+// all 128 threads that have widened rows, one arrival and the bytes of the
+// rotated keys; empty: a lane of each of the eight
+// consumer warps):
 //   queries       full: one arrival and the bytes; empty: the four left warps,
 //                 when the last scores of an item are there
 //   probabilities full: all 128 left threads, each after its own writes and
@@ -80,7 +83,24 @@ private:
   void forEachItem(ValueRange state,
                    function_ref<SmallVector<Value>(const Item &, ValueRange)>);
   Value stageAddress(Value stage) { return add(kv, mul(stage, blockBytes())); }
+  /// Whether the cache holds what products read.
+  bool copiesRows() const { return spec.cache.format == CacheFormat::bf16; }
+
   void produce();
+  void loadQueries(const Item &item, Value phase);
+  /// The row of the cache where a block of the item begins.
+  Value cacheRowOf(const Item &item, Value block);
+  void copyRows(Value row, const RingState &at);
+  /// Asks L2 for a block of the item, if it has that.
+  void prefetchRows(const Item &item, Value block);
+  void widenRows(const Item &item, Value block, Value firstRow,
+                 const RingState &at);
+  /// The thread, read where it is used: what follows from it is not kept in
+  /// registers from round to round.
+  Value threadHere();
+  /// Eight e4m3 times a scale as bf16.
+  Value widenEight(Value low, Value high, Value scale);
+
   void consumeLeft();
   void consumeRight();
   SmallVector<Value> leftItem(const Item &item, ValueRange state);

@@ -61,10 +61,14 @@ TEST(NVPTXLatentAttentionTest, AssemblesForModels) {
     spec.maxContext = 163840;
     spec.cache.pagesPerSequence = spec.maxContext / spec.cache.pageSize;
     spec.scale = 0.1147f;
-    AssembledKernel kernel(
-        [&](ModuleOp m) { return emitLatentAttention(m, "attention", spec); });
-    kernel.expectClean({{"HGMMA", 84}, {"UTMALDG", 3}});
-    EXPECT_LE(kernel.info().sharedBytes, maxSharedBytes);
+    for (CacheFormat format : {CacheFormat::bf16, CacheFormat::fp8}) {
+      spec.cache.format = format;
+      AssembledKernel kernel([&](ModuleOp m) {
+        return emitLatentAttention(m, "attention", spec);
+      });
+      kernel.expectClean({{"HGMMA", 84}, {"UTMALDG", 3}});
+      EXPECT_LE(kernel.info().sharedBytes, maxSharedBytes);
+    }
   }
 }
 
@@ -72,6 +76,7 @@ struct Case {
   int64_t heads;
   int64_t latent;
   std::vector<LatentBatch::Sequence> batch;
+  CacheFormat format = CacheFormat::bf16;
 };
 
 class LatentAttention : public testing::TestWithParam<Case> {};
@@ -108,6 +113,8 @@ TEST_P(LatentAttention, MatchesLoops) {
   spec.sequences = static_cast<int64_t>(c.batch.size()) + 2;
   spec.heads = c.heads;
   spec.cache.latent = c.latent;
+  spec.cache.format = c.format;
+  bool fp8 = c.format == CacheFormat::fp8;
   spec.cache.rows = batch.cacheRows();
   spec.cache.pagesPerSequence = batch.pages;
   spec.scale = 0.1147f;
@@ -133,7 +140,8 @@ TEST_P(LatentAttention, MatchesLoops) {
         .push_back(floatToBf16(query[i]));
   DeviceBuffer latents = DeviceBuffer::of(latentPart, 3 * c.heads * c.latent),
                rotated = DeviceBuffer::of(rotatedPart, 3 * c.heads * 64),
-               cache = DeviceBuffer::of(bf16Of(batch.cache)),
+               cache = fp8 ? DeviceBuffer::of(batch.roundToFp8(random))
+                           : DeviceBuffer::of(bf16Of(batch.cache)),
                offsets = DeviceBuffer::of(batch.offsets),
                lengths = DeviceBuffer::of(batch.lengths),
                table = DeviceBuffer::of(batch.table),
@@ -168,6 +176,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{16, 512, {{1, 1}, {1, 63}, {0, 70}, {1, 64}, {1, 65}, {1, 300}}},
         Case{128, 512, {{1, 100}, {1, 129}}},
-        Case{9, 512, {{4, 130}, {2, 20}, {8, 257}}}, Case{3, 128, {{1, 140}}}));
+        Case{9, 512, {{4, 130}, {2, 20}, {8, 257}}}, Case{3, 128, {{1, 140}}},
+        Case{16,
+             512,
+             {{1, 1}, {1, 63}, {0, 70}, {4, 64}, {1, 193}, {2, 300}},
+             CacheFormat::fp8},
+        Case{128, 512, {{1, 70}, {3, 129}}, CacheFormat::fp8}));
 
 } // namespace

@@ -65,6 +65,30 @@ struct LatentBatch {
     int64_t at = table[sequence * pages + position / 64] * 64 + position % 64;
     return std::span(cache).subspan(at * width, width);
   }
+  /// Gives the rows values that fp8 holds, and returns the cache in fp8: e4m3
+  /// of 512, four scales, and 64 bf16 a row; NaN where there is nothing.
+  std::vector<uint8_t> roundToFp8(std::mt19937 &random) {
+    std::vector<uint8_t> packed(cacheRows() * 656, 0xff);
+    for (int64_t b = 0; b < static_cast<int64_t>(lengths.size()); ++b)
+      for (int64_t j = 0; j < lengths[b]; ++j) {
+        std::span<float> values = row(b, j);
+        uint8_t *to =
+            packed.data() + (values.data() - cache.data()) / width * 656;
+        for (int64_t tile = 0; tile < 4; ++tile) {
+          float scale = static_cast<float>(1 + random() % 100) * 2e-5f;
+          std::memcpy(to + 512 + 4 * tile, &scale, 4);
+          for (int64_t i = 128 * tile; i < 128 * (tile + 1); ++i) {
+            uint8_t bits = random() & 255;
+            to[i] = (bits & 0x7f) == 0x7f ? 0 : bits;
+            values[i] = bf16ToFloat(floatToBf16(e4m3ToFloat(to[i]) * scale));
+          }
+        }
+        std::vector<uint16_t> key =
+            bf16Of(std::vector<float>(values.begin() + 512, values.end()));
+        std::memcpy(to + 528, key.data(), 128);
+      }
+    return packed;
+  }
   StepSizes sizes() const {
     return {.tokens = tokens(),
             .sequences = static_cast<int64_t>(lengths.size())};
