@@ -2,9 +2,9 @@
 //
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cache in bf16 is copied as it is. Rows in fp8 go through the registers of
-// the first warpgroup, which multiplies them with their scales, rounds them to
-// bf16 and lays them out as the copies would have.
+// A cache in bf16 is copied as it is. Latents in fp8 go through the registers
+// of the first warpgroup, which multiplies them with their scales, rounds them
+// to bf16 and lays them out as the copies would have.
 //
 //===----------------------------------------------------------------------===//
 
@@ -108,7 +108,6 @@ void LatentEmitter::widenRows(const Item &item, Value block, Value firstRow,
              {i32(layout.keyOffset() / 2), firstRow}, full);
   });
   Value rows = offset(binding(cacheRows), mul(toI64(firstRow), layout.bytes()));
-  Type i32Type = getI32Type();
   rolledLoop(16, 1, {}, [&](Value round, ValueRange) {
     // Eight lanes have a row: 16 bytes of a fourth of its latent.
     Value self = threadHere();
