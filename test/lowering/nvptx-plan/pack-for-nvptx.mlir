@@ -18,7 +18,7 @@ func.func @linear(%x: tensor<?x64xf32>, %w: tensor<32x64xf32>) -> tensor<?x32xf3
 
 // CHECK-LABEL: func.func @quantized
 // CHECK-SAME:    %{{.*}}: tensor<?x64xf32>, %[[Q:.*]]: tensor<32x64xi4, #dsv2.block_int4<32>>
-// CHECK:         %[[W:.*]] = dsv2.pack_weight %[[Q]] : {{.*}} -> tensor<32x64xi4, #dsv2.panels<1, <32>>>
+// CHECK:         %[[W:.*]] = dsv2.pack_weight %[[Q]] : {{.*}} -> tensor<32x64xi4, #dsv2.panels<1, #dsv2.block_int4<32>>>
 // CHECK:         dsv2.linear %{{.*}}, %[[W]] :
 func.func @quantized(%x: tensor<?x64xf32>, %q: tensor<32x64xi4, #dsv2.block_int4<32>>) -> tensor<?x32xf32> {
   %y = dsv2.linear %x, %q : tensor<?x64xf32>, tensor<32x64xi4, #dsv2.block_int4<32>> -> tensor<?x32xf32>
