@@ -157,8 +157,9 @@ def DSV2_PanelsAttr : DSV2_Attr<"Panels", "panels"> {
   let summary = "a weight packed in panels of output rows";
   let description = [{
     The matrix (last two dimensions) is stored in panels of `rows` output rows,
-    the last dimension padded to whole groups; the byte layout of each format is
-    documented in `lowering/X86/PackWeights.h`. `format` is the number format
+    32 for x86, the last dimension padded to whole groups; the byte layout of
+    each format is documented in `lowering/X86/Formats.h`. GPUs have panels of
+    one row (`lowering/NVPTX/Formats.h`). `format` is the number format
     before packing, absent for f32 and bf16.
 
     Example: `tensor<3072x2048xi4, #dsv2.panels<32, #dsv2.block_int4<32>>>`
@@ -174,7 +175,7 @@ def DSV2_RowsAttr : DSV2_Attr<"Rows", "rows"> {
     Each row is padded with zeros to a multiple of `group` elements. bf16 rows
     hold rounded values; i8 rows hold symmetric quants, then one f32 scale and
     one i32 sum of quants for each group. The byte layout is documented in
-    `lowering/X86/Kernel.h`.
+    `lowering/X86/Formats.h`.
 
     Example: `tensor<?x2048xi8, #dsv2.rows<32>>`
   }];

@@ -93,7 +93,7 @@ def DSV2_LinearOp : DSV2_Op<"linear", [Pure, DSV2_RowWise]> {
     - (C1) `weight` is a matrix whose last dimension is the input's.
     - (C2) The result's last dimension is the weight's first.
     - (C3) Packed inputs go with packed weights: i8 rows with integer formats,
-      bf16 rows with bf16.
+      bf16 rows with bf16, and on a GPU with all.
 
     Example:
 

@@ -79,12 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, GpuTest, testing::ValuesIn(fixtureNames()),
 using GpuBatchTest = GpuTest;
 
 /// A sequence gets the same bits alone and beside another.
-TEST_P(GpuBatchTest, BatchInvariant) {
-  std::string artifact =
-      compiled(directory(), "--target=sm_90a --ptxas=none --max-context=256 "
-                            "--max-batch-tokens=64 --max-sequences=2");
-  ASSERT_FALSE(artifact.empty());
-  Runner runner(artifact);
+void expectBatchInvariant(Runner &runner) {
   // Together they are too many for the kernels of few tokens.
   std::vector<int32_t> first = {1, 2, 3, 4, 5}, second = {9, 8, 7, 6};
   std::vector<float> alone = runner.step({{runner.newSequence(), first}});
@@ -93,6 +88,15 @@ TEST_P(GpuBatchTest, BatchInvariant) {
   ASSERT_EQ(together.size(), alone.size() / 5 * 9);
   EXPECT_TRUE(
       std::equal(alone.begin(), alone.end(), together.end() - alone.size()));
+}
+
+TEST_P(GpuBatchTest, BatchInvariant) {
+  std::string artifact =
+      compiled(directory(), "--target=sm_90a --ptxas=none --max-context=256 "
+                            "--max-batch-tokens=64 --max-sequences=2");
+  ASSERT_FALSE(artifact.empty());
+  Runner runner(artifact);
+  expectBatchInvariant(runner);
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuBatchTest,
@@ -141,6 +145,7 @@ TEST_P(GpuTiledTest, LikeTheReference) {
   // Activations that meet integer weights are rounded to 8 bits.
   EXPECT_LE(errors[errors.size() / 2], 3e-2);
   RecordProperty("largest_error", std::to_string(errors.back()));
+  expectBatchInvariant(gpu);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GpuTiledTest,
