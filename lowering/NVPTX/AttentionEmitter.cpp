@@ -80,6 +80,23 @@ void AttentionEmitter::clearRows(Value address, int64_t tiles, int64_t rows,
        });
 }
 
+SmallVector<Value> AttentionEmitter::scoreTiles(Value a, Value b, int64_t tiles,
+                                                int64_t tileBytes,
+                                                int64_t count) {
+  SmallVector<Value> scores = undefinedSums(count);
+  fenceProducts();
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    for (int64_t k = 0; k < 4; ++k) {
+      int64_t on = tile * tileBytes / 16 + 2 * k;
+      ProductOptions options;
+      if (on == 0)
+        options.accumulate = i32(0);
+      scores = product(scores, add(a, on), add(b, on), options);
+    }
+  commitProducts();
+  return scores;
+}
+
 Value AttentionEmitter::threadRow() {
   Value warp = bitAnd(shiftRight(thread(), 5), 3);
   return add(shiftLeft(warp, 4), shiftRight(lane(), 2));

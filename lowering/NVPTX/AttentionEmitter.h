@@ -42,6 +42,12 @@ protected:
   /// rows to zero, by a warpgroup.
   void clearRows(Value address, int64_t tiles, int64_t rows, Value from);
 
+  /// Starts the products of rows of `a` with rows of `b`, which are descriptors
+  /// of `tiles` consecutive swizzled tiles of `tileBytes` each; a thread holds
+  /// `count` sums.
+  SmallVector<Value> scoreTiles(Value a, Value b, int64_t tiles,
+                                int64_t tileBytes, int64_t count);
+
   /// The first of the two rows that the thread holds of its warpgroup's 64.
   Value threadRow();
 

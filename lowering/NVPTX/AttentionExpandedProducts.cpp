@@ -14,18 +14,7 @@ SmallVector<Value> ExpandedEmitter::startScores(const RingState &at) {
   waitParity(keyRing.fullAt(*this, at.stage), at.phase);
   Value a = descriptor(add(query, mul(half(), tileBytes / 2)));
   Value b = descriptor(add(key, mul(at.stage, keyTiles * tileBytes)));
-  SmallVector<Value> scores = undefinedSums(scoreCount);
-  fenceProducts();
-  for (int64_t tile = 0; tile < keyTiles; ++tile)
-    for (int64_t k = 0; k < 4; ++k) {
-      int64_t on = tile * tileBytes / 16 + 2 * k;
-      ProductOptions options;
-      if (on == 0)
-        options.accumulate = i32(0);
-      scores = product(scores, add(a, on), add(b, on), options);
-    }
-  commitProducts();
-  return scores;
+  return scoreTiles(a, b, keyTiles, tileBytes, scoreCount);
 }
 
 Probabilities ExpandedEmitter::attend(ValueRange scores, const Item &item,

@@ -13,18 +13,7 @@ namespace mlir::dsv2::nvptx {
 SmallVector<Value> LatentEmitter::startScores(const RingState &state) {
   waitParity(kvRing.fullAt(*this, state.stage), state.phase);
   Value a = descriptor(query), b = descriptor(stageAddress(state.stage));
-  SmallVector<Value> scores = undefinedSums(attentionBlockTokens / 2);
-  fenceProducts();
-  for (int64_t tile = 0; tile < tiles; ++tile)
-    for (int64_t k = 0; k < 4; ++k) {
-      int64_t on = tile * tileBytes / 16 + 2 * k;
-      ProductOptions options;
-      if (on == 0)
-        options.accumulate = i32(0);
-      scores = product(scores, add(a, on), add(b, on), options);
-    }
-  commitProducts();
-  return scores;
+  return scoreTiles(a, b, tiles, tileBytes, attentionBlockTokens / 2);
 }
 
 SmallVector<Value> LatentEmitter::hideScores(ValueRange scores,

@@ -59,28 +59,27 @@ LogicalResult mlir::dsv2::buildFusePipeline(OpPassManager &pm,
   return success();
 }
 
-void mlir::dsv2::buildPrepareX86Pipeline(OpPassManager &pm) {
+/// The fusions are those of every target with kernels of its own; `pack`
+/// chooses the formats.
+static void buildPreparePipeline(OpPassManager &pm,
+                                 std::unique_ptr<Pass> pack) {
   pm.addPass(createGroupExpertsPass());
   pm.addPass(createFuseGateUpPass());
   pm.addPass(createFuseDownProjectionsPass());
   pm.addPass(createFuseRopeAppendPass());
-  pm.addNestedPass<func::FuncOp>(createPackForX86Pass());
+  pm.addNestedPass<func::FuncOp>(std::move(pack));
   pm.addPass(createCSEPass());
   pm.addPass(createFoldRowPackingPass());
   pm.addPass(createHoistWeightsPass());
   pm.addPass(createCSEPass());
 }
 
+void mlir::dsv2::buildPrepareX86Pipeline(OpPassManager &pm) {
+  buildPreparePipeline(pm, createPackForX86Pass());
+}
+
 void mlir::dsv2::buildPrepareNVPTXPipeline(OpPassManager &pm) {
-  pm.addPass(createGroupExpertsPass());
-  pm.addPass(createFuseGateUpPass());
-  pm.addPass(createFuseDownProjectionsPass());
-  pm.addPass(createFuseRopeAppendPass());
-  pm.addNestedPass<func::FuncOp>(createPackForNVPTXPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createFoldRowPackingPass());
-  pm.addPass(createHoistWeightsPass());
-  pm.addPass(createCSEPass());
+  buildPreparePipeline(pm, createPackForNVPTXPass());
 }
 
 void mlir::dsv2::buildPrepareReferencePipeline(OpPassManager &pm) {
