@@ -42,38 +42,27 @@ bool nvptx::hasManyTokens(Operation *op) {
   return !function->hasAttr("dsv2.max_query_tokens");
 }
 
-plan::BindingAttr nvptx::readable(plan::BindingAttr written) {
-  return plan::BindingAttr::get(written.getContext(), plan::Access::In,
-                                written.getKind(), written.getSymbol(), 0, 0);
-}
-
-std::string nvptx::bitsOf(double value) {
-  return llvm::utohexstr(llvm::bit_cast<uint32_t>(static_cast<float>(value)));
-}
-
-LogicalResult
-NVPTXProvider::use(Operation *op, Builder &builder, const Twine &name,
-                   function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                   ArrayRef<plan::BindingAttr> bindings, TokenRange range) {
-  std::string symbol = name.str();
+FailureOr<bool> NVPTXProvider::dispatchKernel(
+    Operation *op, Builder &builder, const KernelCall &call,
+    function_ref<KernelInfo(ModuleOp, StringRef)> emit) {
   ModuleOp module = builder.kernelModule();
-  auto kernel = module.lookupSymbol<LLVM::LLVMFuncOp>(symbol);
+  auto kernel = module.lookupSymbol<LLVM::LLVMFuncOp>(call.name);
   if (!kernel)
-    kernel = emit(module, symbol).func;
+    kernel = emit(module, call.name).func;
   std::optional<KernelInfo> info = launchOf(kernel);
   if (!info)
-    return op->emitOpError("expects the kernel ") << symbol << " to be one";
+    return op->emitOpError("expects the kernel ") << call.name << " to be one";
   const Workgroups &groups = info->launch.workgroups;
   plan::KernelUse kernelUse;
   kernelUse.kernel = FlatSymbolRefAttr::get(kernel);
   kernelUse.workgroups = plan::WorkgroupsAttr::get(
       op->getContext(), groups.count, static_cast<plan::Dim>(groups.dim),
       groups.tile, /*indirect=*/-1);
-  kernelUse.bindings.assign(bindings.begin(), bindings.end());
-  kernelUse.minTokens = range.first;
-  kernelUse.maxTokens = range.last;
+  kernelUse.bindings = call.bindings;
+  kernelUse.minTokens = call.range.first;
+  kernelUse.maxTokens = call.range.last;
   builder.dispatch(op, kernelUse);
-  return success();
+  return true;
 }
 
 //===----------------------------------------------------------------------===//

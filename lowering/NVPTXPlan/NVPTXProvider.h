@@ -14,7 +14,7 @@
 #include "lowering/NVPTX/DotProduct.h"
 #include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/RowEmitter.h"
-#include "lowering/Plan/DispatchBuilder.h"
+#include "lowering/Plan/KernelCall.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -40,6 +40,8 @@ public:
 
 private:
   using Builder = plan::DispatchBuilder;
+  using KernelCall = plan::KernelCall;
+  using TokenRange = plan::TokenRange;
 
   /// A sum that the kernel of one of its operands computes, or any other.
   FailureOr<bool> add(arith::AddFOp op, Builder &builder);
@@ -82,15 +84,28 @@ private:
                                  Builder &builder);
   FailureOr<bool> rowAttention(LatentAttentionOp op, Builder &builder);
 
-  /// Steps that a variant of a computation is for.
-  struct TokenRange {
-    std::optional<int64_t> first, last;
-  };
-  /// Emits the kernel called `name` unless it exists, and dispatches it.
+  /// Dispatches a kernel, which is emitted for `spec` the first time. Always
+  /// true unless it fails.
+  template <typename Spec>
+  FailureOr<bool>
+  dispatchKernel(Operation *op, Builder &builder, const KernelCall &call,
+                 KernelInfo (*emit)(ModuleOp, StringRef, const Spec &),
+                 const Spec &spec) {
+    return dispatchKernel(op, builder, call,
+                          [&](ModuleOp module, StringRef symbol) {
+                            return emit(module, symbol, spec);
+                          });
+  }
+  FailureOr<bool>
+  dispatchKernel(Operation *op, Builder &builder, const KernelCall &call,
+                 function_ref<KernelInfo(ModuleOp, StringRef)> emit);
   LogicalResult use(Operation *op, Builder &builder, const Twine &name,
                     function_ref<KernelInfo(ModuleOp, StringRef)> emit,
                     ArrayRef<plan::BindingAttr> bindings,
-                    TokenRange range = {});
+                    TokenRange range = {}) {
+    return dispatchKernel(op, builder,
+                          {name.str(), llvm::to_vector(bindings), range}, emit);
+  }
 };
 
 /// Where the rows of a placed activation lie, in elements. Packed rows are
@@ -106,11 +121,8 @@ RowPlace rowPlace(const plan::TensorView &view);
 /// differ in the order of sums.
 bool hasManyTokens(Operation *op);
 
-/// The buffer that another dispatch wrote.
-plan::BindingAttr readable(plan::BindingAttr written);
-
-/// A part of a kernel's name for a number that its code depends on.
-std::string bitsOf(double value);
+using plan::bitsOf;
+using plan::readable;
 
 /// The format of activations; nullopt for others.
 std::optional<RowFormat> rowFormat(Type type);

@@ -26,15 +26,12 @@ FailureOr<bool> NVPTXProvider::embed(EmbedOp op, Builder &builder) {
   std::string name = ("embed_" + Twine(spec.bf16Table ? "bf16" : "f32") + "_" +
                       Twine(spec.depth))
                          .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitEmbed(module, symbol, spec);
-                 },
-                 {builder.view(op.getTokens()).binding(Access::In),
-                  table.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder,
+                        {name,
+                         {builder.view(op.getTokens()).binding(Access::In),
+                          table.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitEmbed, spec);
 }
 
 FailureOr<bool> NVPTXProvider::rmsNorm(RMSNormOp op, Builder &builder) {
@@ -69,51 +66,34 @@ FailureOr<bool> NVPTXProvider::rmsNorm(RMSNormOp op, Builder &builder) {
        (gather ? "_gather" : "") + (spec.bf16Input ? "_frombf16" : "") +
        "_eps" + bitsOf(spec.epsilon))
           .str();
-  if (failed(use(
-          op, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitRmsNorm(module, symbol, spec);
-          },
-          bindings)))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder, {name, bindings}, emitRmsNorm, spec);
 }
 
 FailureOr<bool> NVPTXProvider::packRows(PackRowsOp op, Builder &builder) {
   TensorView input = builder.view(op.getInput());
   std::optional<RowFormat> format = rowFormat(op.getType());
-  if (!format || input.strides.back() != 1 || input.shape.back() % 4 != 0)
+  std::optional<plan::TokenRows> rows = plan::rowsOf(input);
+  if (!format || !rows || input.shape.back() % 4 != 0)
     return false;
   PackRowsSpec spec;
   spec.dim = static_cast<Dim>(input.rows.dim);
   spec.depth = input.shape.back();
   spec.bf16Input = input.elementType.isBF16();
   spec.format = *format;
-  if (input.shape.size() == 3) {
-    if (input.rows.multiple != 1)
-      return false;
-    spec.heads = input.shape[1];
-    spec.tokenStride = input.strides[0];
-    spec.headStride = input.strides[1];
-  } else { // several rows a token lie like heads
-    spec.heads = input.rows.multiple;
-    spec.headStride = input.strides[0];
-    spec.tokenStride = input.strides[0] * spec.heads;
-  }
+  spec.heads = rows->heads;
+  spec.tokenStride = rows->tokenStride;
+  spec.headStride = rows->headStride;
   std::string name =
       ("pack_rows_" + nameOf(*format) + "_" + Twine(spec.heads) + "x" +
        Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) + "_" +
        Twine(spec.headStride) + (spec.bf16Input ? "_frombf16" : "") +
        (spec.dim == Dim::logitRows ? "_logits" : ""))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitPackRows(module, symbol, spec);
-                 },
-                 {input.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder,
+                        {name,
+                         {input.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitPackRows, spec);
 }
 
 FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
@@ -134,14 +114,11 @@ FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
        Twine(spec.depth) + "_stride" + Twine(spec.stride) +
        (spec.bf16Input ? "_frombf16" : ""))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitSwiGlu(module, symbol, spec);
-                 },
-                 {gate.binding(Access::In), up.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder,
+                        {name,
+                         {gate.binding(Access::In), up.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitSwiGlu, spec);
 }
 
 FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
@@ -167,16 +144,13 @@ FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
        "_to" + Twine(spec.output.tokenStride) + "_" +
        Twine(spec.output.headStride) + (spec.bf16Input ? "_frombf16" : ""))
           .str();
-  if (failed(
-          use(op, builder, name,
-              [&](ModuleOp module, StringRef symbol) {
-                return emitRope(module, symbol, spec);
-              },
-              {input.binding(Access::In), builder.batch(BatchField::Positions),
-               builder.ropeTable(op.getRope(), spec.rope),
-               output.binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(
+      op, builder,
+      {name,
+       {input.binding(Access::In), builder.batch(BatchField::Positions),
+        builder.ropeTable(op.getRope(), spec.rope),
+        output.binding(Access::Out)}},
+      emitRope, spec);
 }
 
 FailureOr<bool> NVPTXProvider::sumRows(arith::AddFOp op, Builder &builder) {
@@ -188,12 +162,9 @@ FailureOr<bool> NVPTXProvider::sumRows(arith::AddFOp op, Builder &builder) {
   SumRowsSpec spec;
   spec.depth = lhs.shape[1];
   std::string name = ("add_" + Twine(spec.depth)).str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitSumRows(module, symbol, spec);
-                 },
-                 {lhs.binding(Access::In), rhs.binding(Access::In),
-                  builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder,
+                        {name,
+                         {lhs.binding(Access::In), rhs.binding(Access::In),
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitSumRows, spec);
 }

@@ -2,44 +2,22 @@
 //
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each (token, choice) pair of the router is a slot. Slots are sorted by expert
-// so that an expert computes consecutive rows, and their results are summed
-// back per token.
-//
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_LOWERING_X86_MOESLOTS_H
 #define DSV2_LOWERING_X86_MOESLOTS_H
 
+#include "lowering/Kernels/MoeSpecs.h"
 #include "lowering/X86/RowEmitter.h"
 
 namespace mlir::dsv2::x86 {
 
-/// Sorts the slots by expert, then by token (then by choice). Bindings, all
-/// i32: experts [T][topK], offsets [E+1] (slots of expert e are [offsets[e],
-/// offsets[e+1])), active [E] (experts with slots, ascending; the rest is
-/// undefined), activeCount [1], slotToken [T*topK], tokenSlot [T][topK].
 /// One workgroup.
-struct GroupTokensSpec {
-  int64_t tokens;
-  int64_t experts;
-  int64_t topK;
-};
 KernelInfo emitGroupTokens(ModuleOp module, StringRef name,
                            const InstructionSet &set,
                            const GroupTokensSpec &spec);
 
-/// out[t][:] = sum over k, in order, of weights[t][k] * y[tokenSlot[t][k]][:],
-/// then + addend0[t][:] + addend1[t][:] ...
-/// Bindings: y f32 [T*topK][depth], weights f32 [T][topK], tokenSlot i32
-/// [T][topK], the addends f32 [T][depth], out f32 [T][depth] (may be one of the
-/// addends).
-struct CombineSpec {
-  int64_t tokens;
-  int64_t topK;
-  int64_t depth;
-  int64_t addends = 1;
-};
+/// Slots are f32.
 KernelInfo emitCombine(ModuleOp module, StringRef name,
                        const InstructionSet &set, const CombineSpec &spec);
 

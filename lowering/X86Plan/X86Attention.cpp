@@ -48,14 +48,7 @@ static std::string planeName(const CachePlane &plane) {
       .str();
 }
 static std::string planeName(const CachePlane &plane, float scale) {
-  return planeName(plane) + "_scale" +
-         llvm::utohexstr(llvm::bit_cast<uint32_t>(scale));
-}
-
-/// The buffer that another dispatch wrote.
-static BindingAttr readable(BindingAttr written) {
-  return BindingAttr::get(written.getContext(), Access::In, written.getKind(),
-                          written.getSymbol(), 0, 0);
+  return planeName(plane) + "_scale" + plan::bitsOf(scale);
 }
 
 FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
@@ -71,20 +64,16 @@ FailureOr<bool> X86Provider::latentAppend(LatentAppendOp op, Builder &builder) {
   spec.stride = kv.rowStride();
   spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
   std::string name = ("latent_append_" + planeName(spec.cache) + "_stride" +
-                      Twine(spec.stride) + "_eps" +
-                      llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)))
+                      Twine(spec.stride) + "_eps" + plan::bitsOf(spec.epsilon))
                          .str();
-  if (failed(dispatchKernel(op, builder, name,
-                            [&](ModuleOp module, StringRef symbol) {
-                              return emitCacheAppend(module, symbol, set, spec);
-                            },
-                            {kv.binding(Access::In), gamma.binding(Access::In),
-                             builder.batch(BatchField::Positions),
-                             builder.ropeTable(op.getRope(), spec.cache.rope),
-                             builder.batch(BatchField::CacheRows),
-                             builder.cache(op.getLayer(), Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder,
+                        {name,
+                         {kv.binding(Access::In), gamma.binding(Access::In),
+                          builder.batch(BatchField::Positions),
+                          builder.ropeTable(op.getRope(), spec.cache.rope),
+                          builder.batch(BatchField::CacheRows),
+                          builder.cache(op.getLayer(), Access::Out)}},
+                        emitCacheAppend, spec);
 }
 
 TensorView X86Provider::queryView(Value query, Builder &builder) {
@@ -154,12 +143,9 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
     TokenRange range;
     if (divide)
       range.first = fewTokens + 1;
-    if (failed(dispatchKernel(
-            op, builder, "latent_attention" + suffix,
-            [&](ModuleOp module, StringRef symbol) {
-              return emitLatentAttention(module, symbol, set, spec);
-            },
-            whole, range)))
+    if (failed(dispatchKernel(op, builder,
+                              {"latent_attention" + suffix, whole, range},
+                              emitLatentAttention, spec)))
       return failure();
   }
   if (!divide)
@@ -172,24 +158,17 @@ FailureOr<bool> X86Provider::latentAttention(LatentAttentionOp op,
   BindingAttr partials =
       builder.scratch("partials", latentPartialElements(spec) * 4, Access::Out);
   bindings.push_back(partials);
-  if (failed(dispatchKernel(
-          op, builder, "latent_splits" + suffix,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitLatentSplits(module, symbol, set, spec);
-          },
-          bindings, range)))
+  if (failed(dispatchKernel(op, builder,
+                            {"latent_splits" + suffix, bindings, range},
+                            emitLatentSplits, spec)))
     return failure();
-  BindingAttr read = readable(partials);
-  if (failed(dispatchKernel(
-          op, builder, "latent_combine" + suffix,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitLatentCombine(module, symbol, set, spec);
-          },
-          {read, builder.batch(BatchField::Positions),
-           output.binding(Access::Out)},
-          range)))
-    return failure();
-  return true;
+  BindingAttr read = plan::readable(partials);
+  return dispatchKernel(op, builder,
+                        {"latent_combine" + suffix,
+                         {read, builder.batch(BatchField::Positions),
+                          output.binding(Access::Out)},
+                         range},
+                        emitLatentCombine, spec);
 }
 
 FailureOr<BindingAttr> X86Provider::cacheTiles(Operation *op,
@@ -199,14 +178,13 @@ FailureOr<BindingAttr> X86Provider::cacheTiles(Operation *op,
   CachePlane tiles = spec.tiles();
   BindingAttr buffer =
       builder.scratch("tiles", tiles.rows * tiles.rowStride() * 4, Access::Out);
-  if (failed(dispatchKernel(op, builder, "cache_tiles_" + planeName(spec.cache),
-                            [&](ModuleOp module, StringRef symbol) {
-                              return emitCacheTiles(module, symbol, set, spec);
-                            },
-                            {cache, builder.batch(BatchField::ContextLengths),
-                             builder.batch(BatchField::PageTable), buffer})))
+  if (failed(dispatchKernel(op, builder,
+                            {"cache_tiles_" + planeName(spec.cache),
+                             {cache, builder.batch(BatchField::ContextLengths),
+                              builder.batch(BatchField::PageTable), buffer}},
+                            emitCacheTiles, spec)))
     return failure();
-  return readable(buffer);
+  return plan::readable(buffer);
 }
 
 FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
@@ -254,17 +232,14 @@ FailureOr<bool> X86Provider::expandedAttention(ExpandedAttentionOp op,
        "+" + Twine(spec.value) + "_" + planeName(spec.cache, spec.scale) +
        "_nope" + Twine(nopeWidth) + "_rope" + Twine(rope.strides[1]))
           .str();
-  if (failed(dispatchKernel(
-          op, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitExpandedAttention(module, symbol, set, spec);
-          },
-          {nope.binding(Access::In), rope.binding(Access::In), plane,
-           builder.view(op.getWUk()).binding(Access::In),
-           builder.view(op.getWUv()).binding(Access::In),
-           builder.batch(BatchField::QueryOffsets),
-           builder.batch(BatchField::ContextLengths),
-           builder.batch(BatchField::PageTable), output.binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(
+      op, builder,
+      {name,
+       {nope.binding(Access::In), rope.binding(Access::In), plane,
+        builder.view(op.getWUk()).binding(Access::In),
+        builder.view(op.getWUv()).binding(Access::In),
+        builder.batch(BatchField::QueryOffsets),
+        builder.batch(BatchField::ContextLengths),
+        builder.batch(BatchField::PageTable), output.binding(Access::Out)}},
+      emitExpandedAttention, spec);
 }

@@ -63,8 +63,8 @@ SwigluOp x86::gatedBy(Value product) {
   return gate;
 }
 
-X86Provider::TokenRange X86Provider::rangeOf(Value product, bool swiglu,
-                                             Builder &builder) {
+plan::TokenRange X86Provider::rangeOf(Value product, bool swiglu,
+                                      Builder &builder) {
   if (swiglu)
     return {kFewTokens + 1, std::nullopt};
   if (gatedBy(product) && kFewTokens < builder.programTokens())
@@ -109,14 +109,11 @@ FailureOr<bool> X86Provider::linear(LinearOp op, const ProductUse &use,
        (spec.residual ? unless(spec.residualStride, spec.rows, "from") : "") +
        (spec.dim == Dim::logitRows ? "_logits" : ""))
           .str();
-  if (failed(dispatchKernel(
-          use.at, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitLinear(module, symbol, set, spec);
-          },
-          bindings, rangeOf(op.getResult(), use.swiglu.has_value(), builder))))
-    return failure();
-  return true;
+  return dispatchKernel(
+      use.at, builder,
+      {name, bindings,
+       rangeOf(op.getResult(), use.swiglu.has_value(), builder)},
+      emitLinear, spec);
 }
 
 FailureOr<bool> X86Provider::headProject(HeadProjectOp op, Builder &builder) {
@@ -145,15 +142,11 @@ FailureOr<bool> X86Provider::headProject(HeadProjectOp op, Builder &builder) {
        (output.elementType.isBF16() ? "_bf16" : "_f32") +
        unless(spec.outputHeadStride, spec.rows, "stride"))
           .str();
-  if (failed(
-          dispatchKernel(op, builder, name,
-                         [&](ModuleOp module, StringRef symbol) {
-                           return emitLinear(module, symbol, set, spec);
-                         },
+  return dispatchKernel(op, builder,
+                        {name,
                          {input.binding(Access::In), weight.binding(Access::In),
-                          output.binding(Access::Out)})))
-    return failure();
-  return true;
+                          output.binding(Access::Out)}},
+                        emitLinear, spec);
 }
 
 FailureOr<bool> X86Provider::groupedLinear(GroupedLinearOp op,
@@ -190,12 +183,9 @@ FailureOr<bool> X86Provider::groupedLinear(GroupedLinearOp op,
        Twine(output.rows.multiple) + (spec.gather ? "_gather" : "") +
        (spec.swiglu ? ("_swiglu_" + nameOf(*spec.swiglu)).str() : ""))
           .str();
-  if (failed(dispatchKernel(
-          use.at, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitGroupedLinear(module, symbol, set, spec);
-          },
-          bindings, rangeOf(op.getResult(), use.swiglu.has_value(), builder))))
-    return failure();
-  return true;
+  return dispatchKernel(
+      use.at, builder,
+      {name, bindings,
+       rangeOf(op.getResult(), use.swiglu.has_value(), builder)},
+      emitGroupedLinear, spec);
 }

@@ -60,31 +60,28 @@ StringRef x86::nameOf(RowFormat format) {
   llvm_unreachable("all formats are listed");
 }
 
-LogicalResult
-X86Provider::dispatchKernel(Operation *op, Builder &builder, const Twine &name,
-                            function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                            ArrayRef<plan::BindingAttr> bindings,
-                            TokenRange range) {
-  std::string symbol = name.str();
+FailureOr<bool> X86Provider::dispatchKernel(
+    Operation *op, Builder &builder, const KernelCall &call,
+    function_ref<KernelInfo(ModuleOp, StringRef)> emit) {
   FailureOr<func::FuncOp> kernel =
-      builder.kernel(symbol, [&]() -> FailureOr<func::FuncOp> {
-        KernelInfo info = emit(builder.kernelModule(), symbol);
-        workgroups[symbol] = info.workgroups;
+      builder.kernel(call.name, [&]() -> FailureOr<func::FuncOp> {
+        KernelInfo info = emit(builder.kernelModule(), call.name);
+        workgroups[call.name] = info.workgroups;
         return info.func;
       });
   if (failed(kernel))
     return failure();
-  const Workgroups &groups = workgroups.find(symbol)->second;
+  const Workgroups &groups = workgroups.find(call.name)->second;
   plan::KernelUse kernelUse;
   kernelUse.kernel = FlatSymbolRefAttr::get(*kernel);
   kernelUse.workgroups = plan::WorkgroupsAttr::get(
       op->getContext(), groups.count, static_cast<plan::Dim>(groups.dim),
       groups.tile, groups.indirectBinding);
-  kernelUse.bindings.assign(bindings.begin(), bindings.end());
-  kernelUse.minTokens = range.first;
-  kernelUse.maxTokens = range.last;
+  kernelUse.bindings = call.bindings;
+  kernelUse.minTokens = call.range.first;
+  kernelUse.maxTokens = call.range.last;
   builder.dispatch(op, kernelUse);
-  return success();
+  return true;
 }
 
 //===----------------------------------------------------------------------===//

@@ -11,7 +11,7 @@
 #ifndef DSV2_LOWERING_X86PLAN_X86PROVIDER_H
 #define DSV2_LOWERING_X86PLAN_X86PROVIDER_H
 
-#include "lowering/Plan/DispatchBuilder.h"
+#include "lowering/Plan/KernelCall.h"
 #include "lowering/X86/CachePlane.h"
 #include "lowering/X86/Formats.h"
 #include "lowering/X86/Kernel.h"
@@ -30,10 +30,8 @@ public:
 
 private:
   using Builder = plan::DispatchBuilder;
-  /// Steps that a variant of a computation is for.
-  struct TokenRange {
-    std::optional<int64_t> first, last;
-  };
+  using KernelCall = plan::KernelCall;
+  using TokenRange = plan::TokenRange;
 
   /// A sum that the kernel of one of its operands computes, or any other.
   FailureOr<bool> add(arith::AddFOp op, Builder &builder);
@@ -79,11 +77,22 @@ private:
   /// of a SwiGLU, many tokens take both in one dispatch, and few take the
   /// product as one stream of weights before.
   TokenRange rangeOf(Value product, bool swiglu, Builder &builder);
-  /// Emits the kernel called `name` unless it exists, and dispatches it.
-  LogicalResult
-  dispatchKernel(Operation *op, Builder &builder, const Twine &name,
-                 function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                 ArrayRef<plan::BindingAttr> bindings, TokenRange range = {});
+  /// Dispatches a kernel, which is emitted for `spec` the first time. Always
+  /// true unless it fails.
+  template <typename Spec>
+  FailureOr<bool>
+  dispatchKernel(Operation *op, Builder &builder, const KernelCall &call,
+                 KernelInfo (*emit)(ModuleOp, StringRef, const InstructionSet &,
+                                    const Spec &),
+                 const Spec &spec) {
+    return dispatchKernel(op, builder, call,
+                          [&](ModuleOp module, StringRef symbol) {
+                            return emit(module, symbol, set, spec);
+                          });
+  }
+  FailureOr<bool>
+  dispatchKernel(Operation *op, Builder &builder, const KernelCall &call,
+                 function_ref<KernelInfo(ModuleOp, StringRef)> emit);
 
   const InstructionSet &set;
   /// Workgroups of the kernels emitted so far.

@@ -16,12 +16,8 @@ using namespace mlir::dsv2;
 using namespace mlir::dsv2::x86;
 using plan::Access;
 using plan::BindingAttr;
+using plan::bitsOf;
 using plan::TensorView;
-
-/// A hexadecimal name part for a constant the code depends on.
-static std::string bitsOf(double value) {
-  return llvm::utohexstr(llvm::bit_cast<uint32_t>(static_cast<float>(value)));
-}
 
 FailureOr<bool> X86Provider::embed(EmbedOp op, Builder &builder) {
   TensorView table = builder.view(op.getTable());
@@ -35,16 +31,12 @@ FailureOr<bool> X86Provider::embed(EmbedOp op, Builder &builder) {
   std::string name = ("embed_" + Twine(spec.bf16Table ? "bf16" : "f32") + "_" +
                       Twine(spec.vocab) + "x" + Twine(spec.depth))
                          .str();
-  if (failed(
-          dispatchKernel(op, builder, name,
-                         [&](ModuleOp module, StringRef symbol) {
-                           return emitEmbed(module, symbol, set, spec);
-                         },
+  return dispatchKernel(op, builder,
+                        {name,
                          {builder.view(op.getTokens()).binding(Access::In),
                           table.binding(Access::In),
-                          builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitEmbed, spec);
 }
 
 FailureOr<bool> X86Provider::rmsNorm(RMSNormOp op, Builder &builder) {
@@ -78,52 +70,34 @@ FailureOr<bool> X86Provider::rmsNorm(RMSNormOp op, Builder &builder) {
        (spec.stride != spec.depth ? "_stride" + Twine(spec.stride) : "") +
        (gather ? "_gather" : "") + "_eps" + bitsOf(spec.epsilon))
           .str();
-  if (failed(dispatchKernel(
-          op, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitRmsNorm(module, symbol, set, spec);
-          },
-          bindings)))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder, {name, bindings}, emitRmsNorm, spec);
 }
 
 FailureOr<bool> X86Provider::packRows(PackRowsOp op, Builder &builder) {
   TensorView input = builder.view(op.getInput());
   std::optional<RowFormat> format =
       rowFormat(cast<RankedTensorType>(op.getType()));
-  if (!format || input.strides.back() != 1)
+  std::optional<plan::TokenRows> rows = plan::rowsOf(input);
+  if (!format || !rows)
     return false;
   PackRowsSpec spec;
   spec.tokens = builder.limits().maxOf(input.rows.dim);
   spec.dim = static_cast<Dim>(input.rows.dim);
   spec.depth = input.shape.back();
   spec.format = *format;
-  if (input.shape.size() == 3) {
-    if (input.rows.multiple != 1)
-      return false;
-    spec.heads = input.shape[1];
-    spec.tokenStride = input.strides[0];
-    spec.headStride = input.strides[1];
-  } else { // several rows a token lie like heads
-    spec.heads = input.rows.multiple;
-    spec.headStride = input.strides[0];
-    spec.tokenStride = input.strides[0] * spec.heads;
-  }
+  spec.heads = rows->heads;
+  spec.tokenStride = rows->tokenStride;
+  spec.headStride = rows->headStride;
   std::string name =
       ("pack_rows_" + nameOf(*format) + "_" + Twine(spec.heads) + "x" +
        Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) + "_" +
        Twine(spec.headStride) + (spec.dim == Dim::logitRows ? "_logits" : ""))
           .str();
-  if (failed(
-          dispatchKernel(op, builder, name,
-                         [&](ModuleOp module, StringRef symbol) {
-                           return emitPackRows(module, symbol, set, spec);
-                         },
+  return dispatchKernel(op, builder,
+                        {name,
                          {input.binding(Access::In),
-                          builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitPackRows, spec);
 }
 
 FailureOr<bool> X86Provider::swiglu(SwigluOp op, Builder &builder) {
@@ -148,14 +122,13 @@ FailureOr<bool> X86Provider::swiglu(SwigluOp op, Builder &builder) {
       ("swiglu_" + nameOf(*format) + "_" + Twine(spec.rowsPerToken) + "x" +
        Twine(spec.depth) + "_stride" + Twine(spec.stride))
           .str();
-  if (failed(dispatchKernel(
-          op, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitSwiGlu(module, symbol, set, spec);
-          },
-          {gate.binding(Access::In), up.binding(Access::In),
-           builder.view(op.getResult()).binding(Access::Out)},
-          range)))
+  if (failed(
+          dispatchKernel(op, builder,
+                         {name,
+                          {gate.binding(Access::In), up.binding(Access::In),
+                           builder.view(op.getResult()).binding(Access::Out)},
+                          range},
+                         emitSwiGlu, spec)))
     return failure();
   if (!range.last)
     return true;
@@ -189,16 +162,13 @@ FailureOr<bool> X86Provider::rope(RopeOp op, Builder &builder) {
        "_to" + Twine(spec.output.tokenStride) + "_" +
        Twine(spec.output.headStride))
           .str();
-  if (failed(dispatchKernel(op, builder, name,
-                            [&](ModuleOp module, StringRef symbol) {
-                              return emitRope(module, symbol, set, spec);
-                            },
-                            {input.binding(Access::In),
-                             builder.batch(BatchField::Positions),
-                             builder.ropeTable(op.getRope(), spec.rope),
-                             output.binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(
+      op, builder,
+      {name,
+       {input.binding(Access::In), builder.batch(BatchField::Positions),
+        builder.ropeTable(op.getRope(), spec.rope),
+        output.binding(Access::Out)}},
+      emitRope, spec);
 }
 
 FailureOr<bool> X86Provider::sumRows(arith::AddFOp op, Builder &builder) {
@@ -210,13 +180,9 @@ FailureOr<bool> X86Provider::sumRows(arith::AddFOp op, Builder &builder) {
   spec.tokens = builder.limits().maxBatchTokens;
   spec.depth = lhs.shape[1];
   std::string name = ("add_" + Twine(spec.depth)).str();
-  if (failed(
-          dispatchKernel(op, builder, name,
-                         [&](ModuleOp module, StringRef symbol) {
-                           return emitSumRows(module, symbol, set, spec);
-                         },
+  return dispatchKernel(op, builder,
+                        {name,
                          {lhs.binding(Access::In), rhs.binding(Access::In),
-                          builder.view(op.getResult()).binding(Access::Out)})))
-    return failure();
-  return true;
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitSumRows, spec);
 }

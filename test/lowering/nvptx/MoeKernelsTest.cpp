@@ -16,9 +16,10 @@
 
 using namespace dsv2::test;
 using namespace mlir;
+using namespace mlir::dsv2;
 using namespace mlir::dsv2::nvptx;
 
-namespace mlir::dsv2::nvptx {
+namespace mlir::dsv2 {
 
 /// Names the parameter of a test in its listing.
 static void PrintTo(const RouteSpec &spec, std::ostream *os) {
@@ -26,7 +27,7 @@ static void PrintTo(const RouteSpec &spec, std::ostream *os) {
       << spec.groups << (spec.bias ? "_bias" : "");
 }
 
-} // namespace mlir::dsv2::nvptx
+} // namespace mlir::dsv2
 
 namespace {
 
@@ -161,8 +162,9 @@ INSTANTIATE_TEST_SUITE_P(NVPTX, Route,
 
 TEST(NVPTXMoeTest, SortsSlotsByExpert) {
   constexpr int64_t experts = 20, topK = 3;
-  AssembledKernel kernel(
-      [&](ModuleOp m) { return emitGroupTokens(m, "group", {experts, topK}); });
+  AssembledKernel kernel([&](ModuleOp m) {
+    return emitGroupTokens(m, "group", {.experts = experts, .topK = topK});
+  });
   kernel.expectClean();
   for (int64_t tokens : {1, 5, 300}) {
     std::mt19937 random(tokens);

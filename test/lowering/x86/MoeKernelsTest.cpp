@@ -16,6 +16,7 @@
 namespace dsv2::test {
 namespace {
 
+using namespace mlir::dsv2;
 using namespace mlir::dsv2::x86;
 
 constexpr uint32_t seed = 7;
