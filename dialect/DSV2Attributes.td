@@ -172,10 +172,10 @@ def DSV2_PanelsAttr : DSV2_Attr<"Panels", "panels"> {
 def DSV2_RowsAttr : DSV2_Attr<"Rows", "rows"> {
   let summary = "activations in the input format of a matrix product";
   let description = [{
-    Each row is padded with zeros to a multiple of `group` elements. bf16 rows
-    hold rounded values; i8 rows hold symmetric quants, then one f32 scale and
-    one i32 sum of quants for each group. The byte layout is documented in
-    `lowering/X86/Formats.h`.
+    Each row is padded with zeros to a multiple of `group` elements: with a group
+    of 1 it lies as it is. bf16 rows hold rounded values; i8 rows hold symmetric
+    quants, then one f32 scale and one i32 sum of quants for each group. The byte
+    layout is documented in `lowering/X86/Formats.h` and `NVPTX/Formats.h`.
 
     Example: `tensor<?x2048xi8, #dsv2.rows<32>>`
   }];

@@ -37,4 +37,46 @@ def PackForNVPTXPass : Pass<"dsv2-pack-for-nvptx", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect"];
 }
 
+def FormGpuProgramsPass
+    : Pass<"dsv2-form-gpu-programs", "::mlir::ModuleOp"> {
+  let summary = "Turn functions into programs that dispatch GPU kernels";
+  let description = [{
+    Each function becomes a `plan.program`: its tensors are placed in buffers,
+    and every operation that computes becomes dispatches of kernels, which are
+    emitted into a module `@kernels`.
+
+    Before:
+
+    ```mlir
+    func.func @decode(%a: tensor<?x8xf32>, %b: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %0 = arith.addf %a, %b : tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    After:
+
+    ```mlir
+    plan.program @decode {
+      plan.buffer @a : 16384
+      plan.buffer @b : 16384
+      plan.dispatch @add_8 "add" <1 x tokens by 1> (in buffer(@a), in buffer(@b), out logits)
+    }
+    module @kernels {
+      llvm.func @add_8(!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr)
+    }
+    ```
+
+    Does not change rounding.
+  }];
+  let options = [
+    Option<"maxBatchTokens", "max-batch-tokens", "int64_t", /*default=*/"512",
+           "Tokens of a step at most">,
+    Option<"maxSequences", "max-sequences", "int64_t", /*default=*/"16",
+           "Sequences of a step at most">,
+    Option<"maxContext", "max-context", "int64_t", /*default=*/"4096",
+           "Tokens of a sequence at most">
+  ];
+}
+
 #endif // DSV2_LOWERING_NVPTXPLAN_PASSES_TD

@@ -7,6 +7,7 @@
 #include "lowering/Pipelines/Pipelines.h"
 
 #include "lowering/NVPTXPlan/Passes.h"
+#include "lowering/Plan/Passes.h"
 #include "lowering/X86Plan/Passes.h"
 #include "passes/Passes.h"
 
@@ -88,6 +89,33 @@ void mlir::dsv2::buildPrepareReferencePipeline(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
+template <typename PassOptions>
+static PassOptions limitsOf(const LowerPipelineOptions &options) {
+  PassOptions result;
+  result.maxBatchTokens = options.maxBatchTokens;
+  result.maxSequences = options.maxSequences;
+  result.maxContext = options.maxContext;
+  return result;
+}
+
+void mlir::dsv2::buildLowerX86Pipeline(OpPassManager &pm,
+                                       const LowerPipelineOptions &options) {
+  buildPrepareX86Pipeline(pm);
+  auto form = limitsOf<FormX86ProgramsPassOptions>(options);
+  form.instructionSet = options.instructionSet;
+  pm.addPass(createFormX86ProgramsPass(form));
+  pm.addNestedPass<plan::ProgramOp>(plan::createOrderDispatchesPass());
+  pm.addNestedPass<plan::ProgramOp>(plan::createPlanMemoryPass());
+}
+
+void mlir::dsv2::buildLowerNVPTXPipeline(OpPassManager &pm,
+                                         const LowerPipelineOptions &options) {
+  buildPrepareNVPTXPipeline(pm);
+  pm.addPass(
+      createFormGpuProgramsPass(limitsOf<FormGpuProgramsPassOptions>(options)));
+  pm.addNestedPass<plan::ProgramOp>(plan::createPlanMemoryPass());
+}
+
 void mlir::dsv2::registerDSV2Pipelines() {
   registerPassPipeline(
       "dsv2-fuse", "Rewrite model IR without regard to the target",
@@ -108,6 +136,12 @@ void mlir::dsv2::registerDSV2Pipelines() {
   PassPipelineRegistration<>("dsv2-prepare-nvptx",
                              "Formats and fusions of the GPU kernels",
                              buildPrepareNVPTXPipeline);
+  PassPipelineRegistration<LowerPipelineOptions>(
+      "dsv2-lower-x86", "From fused model IR to a plan and x86-64 kernels",
+      buildLowerX86Pipeline);
+  PassPipelineRegistration<LowerPipelineOptions>(
+      "dsv2-lower-nvptx", "From fused model IR to a plan and GPU kernels",
+      buildLowerNVPTXPipeline);
   PassPipelineRegistration<>("dsv2-prepare-reference",
                              "What the reference target needs",
                              buildPrepareReferencePipeline);

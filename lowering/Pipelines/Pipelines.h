@@ -49,6 +49,29 @@ LogicalResult buildFusePipeline(OpPassManager &pm,
                                 const FusePipelineOptions &options,
                                 raw_ostream &errors = llvm::errs());
 
+/// Sizes of a step, and the instruction set of x86 kernels.
+struct LowerPipelineOptions : PassPipelineOptions<LowerPipelineOptions> {
+  Option<std::string> instructionSet{
+      *this, "instruction-set",
+      llvm::cl::desc("amx, avx512-bf16-vnni, avx512 or avx2, for x86-64"),
+      llvm::cl::init("avx512-bf16-vnni")};
+  Option<int64_t> maxBatchTokens{*this, "max-batch-tokens",
+                                 llvm::cl::desc("Tokens of a step at most"),
+                                 llvm::cl::init(512)};
+  Option<int64_t> maxSequences{*this, "max-sequences",
+                               llvm::cl::desc("Sequences of a step at most"),
+                               llvm::cl::init(16)};
+  Option<int64_t> maxContext{*this, "max-context",
+                             llvm::cl::desc("Tokens of a sequence at most"),
+                             llvm::cl::init(4096)};
+};
+
+/// From fused model IR to a plan and its kernels, in a module `@kernels`.
+void buildLowerX86Pipeline(OpPassManager &pm,
+                           const LowerPipelineOptions &options);
+void buildLowerNVPTXPipeline(OpPassManager &pm,
+                             const LowerPipelineOptions &options);
+
 void buildPrepareX86Pipeline(OpPassManager &pm);
 void buildPrepareNVPTXPipeline(OpPassManager &pm);
 void buildPrepareReferencePipeline(OpPassManager &pm);

@@ -324,6 +324,16 @@ static LogicalResult checkShapes(Operation *op) {
   return success();
 }
 
+LogicalResult DispatchBuilder::buildAll(ModuleOp model) {
+  SmallVector<func::FuncOp> functions(model.getOps<func::FuncOp>());
+  for (func::FuncOp function : functions) {
+    if (failed(build(function)))
+      return failure();
+    function.erase();
+  }
+  return success();
+}
+
 FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
   if (failed(checkSignature(function)))
     return failure();

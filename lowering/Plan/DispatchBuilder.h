@@ -52,6 +52,8 @@ public:
 
   /// Builds the program of `function` before it.
   FailureOr<ProgramOp> build(func::FuncOp function);
+  /// Replaces each function of `model` by its program.
+  LogicalResult buildAll(ModuleOp model);
 
   // ---- For providers ----------------------------------------------------
 

@@ -92,4 +92,51 @@ def FoldRowPackingPass : Pass<"dsv2-fold-row-packing"> {
   ];
 }
 
+def FormX86ProgramsPass
+    : Pass<"dsv2-form-x86-programs", "::mlir::ModuleOp"> {
+  let summary = "Turn functions into programs that dispatch x86 kernels";
+  let description = [{
+    Each function becomes a `plan.program`: its tensors are placed in buffers,
+    and every operation that computes becomes dispatches of kernels, which are
+    emitted into a module `@kernels`. An operation without a kernel for the
+    instruction set gets one from its decomposition; with the instruction set
+    `none`, which is how the reference target computes, all do.
+
+    Before:
+
+    ```mlir
+    func.func @decode(%a: tensor<?x8xf32>, %b: tensor<?x8xf32>) -> tensor<?x8xf32> {
+      %0 = arith.addf %a, %b : tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    }
+    ```
+
+    After:
+
+    ```mlir
+    plan.program @decode {
+      plan.buffer @a : 16384
+      plan.buffer @b : 16384
+      plan.dispatch @add_8 "add" <1 x tokens by 1> (in buffer(@a), in buffer(@b), out logits)
+    }
+    module @kernels {
+      func.func private @add_8(memref<4096xf32>, memref<4096xf32>, memref<4096xf32>, memref<4xindex>, index)
+    }
+    ```
+
+    Does not change rounding.
+  }];
+  let options = [
+    Option<"instructionSet", "instruction-set", "std::string",
+           /*default=*/"\"avx512-bf16-vnni\"",
+           "amx, avx512-bf16-vnni, avx512, avx2 or none">,
+    Option<"maxBatchTokens", "max-batch-tokens", "int64_t", /*default=*/"512",
+           "Tokens of a step at most">,
+    Option<"maxSequences", "max-sequences", "int64_t", /*default=*/"16",
+           "Sequences of a step at most">,
+    Option<"maxContext", "max-context", "int64_t", /*default=*/"4096",
+           "Tokens of a sequence at most">
+  ];
+}
+
 #endif // DSV2_LOWERING_X86PLAN_PASSES_TD
