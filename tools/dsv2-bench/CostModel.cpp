@@ -45,21 +45,24 @@ void CostModel::readConfig() {
   noPositionDim = number("qk_nope_head_dim");
   valueDim = number("v_head_dim");
   latentDim = metadata->cache()->latent();
+  isGpu = metadata->gpu() != nullptr;
   switch (metadata->cache()->element()) {
   case schema::ElementType::f32:
     attentionDot = DotType::f32;
     break;
   case schema::ElementType::i8:
   case schema::ElementType::u8:
-    attentionDot = DotType::int8;
+    attentionDot = isGpu ? DotType::bf16 : DotType::int8;
     break;
   default:
     attentionDot = DotType::bf16;
   }
 }
 
-static DotType dotTypeOf(const std::string &element) {
-  if (element == "i4" || element == "i8")
+/// GPU kernels for many rows turn quants into bf16 first; those for few rows
+/// multiply them as they are, but wait for memory.
+static DotType dotTypeOf(const std::string &element, bool isGpu) {
+  if (!isGpu && (element == "i4" || element == "i8"))
     return DotType::int8;
   return element == "f32" ? DotType::f32 : DotType::bf16;
 }
@@ -72,7 +75,7 @@ void CostModel::addWeight(const schema::Weight &weight) {
   known.parameters = static_cast<double>(weight.parameters());
   known.isMatrix = shape.size() > 1;
   known.rows = shape.empty() ? 1 : std::max<int64_t>(shape[0], 1);
-  known.dot = dotTypeOf(type.element);
+  known.dot = dotTypeOf(type.element, isGpu);
   if (shape.size() == 3 && shape[0] == int64_t(heads))
     // heads x latent x (keys or values), in some order.
     known.isHeadProjection =

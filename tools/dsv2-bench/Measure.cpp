@@ -38,6 +38,9 @@ Status Bench::check(const Test &test) const {
       {info.max_sequences, info.max_batch_tokens, info.max_logit_rows});
   if (test.batch > most)
     return tooMany("sequences in a step", test.batch, most);
+  // Of a GPU's memory, the session says itself what is missing.
+  if (model.model->model->gpu())
+    return Status();
   uint64_t needed = sessionBytes(info, test.batch * test.context());
   if (uint64_t available = availableMemory(); available && needed > available)
     return Status(StatusCode::exhausted,
@@ -69,9 +72,13 @@ struct Bench::Pace {
   static constexpr double longest = 0.25;
 
   Pace(Bench &bench, uint64_t workingSet)
-      : bench(bench), workingSet(workingSet),
-        before(bench.roofline.measure(workingSet)) {
-    limits.push_back(before);
+      : bench(bench), workingSet(workingSet) {}
+
+  /// Measures the limits for the first time.
+  Status begin() {
+    DSV2_RETURN_IF_ERROR(measureLimits());
+    before = limits.back();
+    return Status();
   }
 
   Status step(const StepShape &shape, std::span<dsv2_sequence_input_t> inputs) {
@@ -83,15 +90,13 @@ struct Bench::Pace {
     repetition.seconds += taken.count();
     unsettled += taken.count();
     steps.push_back(shape);
-    if (unsettled >= longest)
-      settle();
-    return Status();
+    return unsettled >= longest ? settle() : Status();
   }
 
   /// Ends a repetition.
-  Repetition finish() {
+  Result<Repetition> finish() {
     if (!steps.empty())
-      settle();
+      DSV2_RETURN_IF_ERROR(settle());
     return std::exchange(repetition, {});
   }
 
@@ -99,8 +104,16 @@ struct Bench::Pace {
   ProfileCosts *profile = nullptr;
 
 private:
-  void settle() {
-    limits.push_back(bench.roofline.measure(workingSet));
+  Status measureLimits() {
+    Result<Limits> measured = bench.roofline.measure(workingSet);
+    if (!measured.ok())
+      return measured.status();
+    limits.push_back(*measured);
+    return Status();
+  }
+
+  Status settle() {
+    DSV2_RETURN_IF_ERROR(measureLimits());
     Limits around = Limits::between(before, limits.back());
     for (StepShape &shape : steps) {
       shape.touchedExperts = bench.touchedExperts;
@@ -111,6 +124,7 @@ private:
     before = limits.back();
     steps.clear();
     unsettled = 0;
+    return Status();
   }
 
   Bench &bench;
@@ -230,10 +244,17 @@ Result<Measurement> Bench::measure(const Test &test) {
                      test.prompt ? std::min(test.prompt, chunk()) : 1,
                      test.depth, test.batch};
   Pace pace(*this, static_cast<uint64_t>(costs.bytes(first)));
+  DSV2_RETURN_IF_ERROR(pace.begin());
   if (options.warmUp) {
     DSV2_RETURN_IF_ERROR(profiled(test, pace));
-    pace.finish();
+    DSV2_RETURN_IF_ERROR(pace.finish().status());
     touchedExperts = dsv2::touchedExperts(costs, session.get(), first.tokens());
+    // A GPU records what it launches when it first runs without a profile.
+    if (model.model->model->gpu()) {
+      DSV2_RETURN_IF_ERROR(run(test, pace));
+      DSV2_RETURN_IF_ERROR(rewind(test));
+      DSV2_RETURN_IF_ERROR(pace.finish().status());
+    }
   }
 
   Measurement result;
@@ -242,14 +263,17 @@ Result<Measurement> Bench::measure(const Test &test) {
   for (int i = 0; i < options.repetitions; ++i) {
     DSV2_RETURN_IF_ERROR(run(test, pace));
     DSV2_RETURN_IF_ERROR(rewind(test));
-    result.repetitions.push_back(pace.finish());
+    Result<Repetition> repetition = pace.finish();
+    if (!repetition.ok())
+      return repetition.status();
+    result.repetitions.push_back(*repetition);
   }
   result.limits = pace.limits;
   if (options.profile) {
     ProfileCosts costsOfDispatches;
     pace.profile = &costsOfDispatches;
     DSV2_RETURN_IF_ERROR(profiled(test, pace));
-    pace.finish();
+    DSV2_RETURN_IF_ERROR(pace.finish().status());
     result.profile = costsOfDispatches.rows(session.get());
   }
   session.reset();

@@ -105,7 +105,11 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
       "what is timed. share is the median over the repetitions of bound time "
       "over time taken. serial_bound_ts and serial_share, in records, and the "
       "bounds of --profile allow reading and multiplying to overlap only "
-      "inside of a dispatch. Records have the names of llama-bench.");
+      "inside of a dispatch. On a GPU, the rates are those of copies in its "
+      "memory, bytes read and written, and of a product of large matrices in "
+      "bf16 by cuBLASLt; without that library, only bytes bound a test. "
+      "Records "
+      "have the names of llama-bench.");
   struct List {
     const char *name;
     std::string text;
@@ -161,6 +165,9 @@ std::optional<int> dsv2::parseBenchOptions(int argc, char **argv,
   app.add_option("-o,--output", output, "md, json, jsonl or csv")
       ->check(CLI::IsMember({"md", "json", "jsonl", "csv"}))
       ->capture_default_str();
+  app.add_option("--records", options.records,
+                 "Also append a line of JSON for each test to this file")
+      ->type_name("FILE");
   // The spelling of llama-batched-bench.
   std::vector<char *> arguments(argv, argv + argc);
   char longName[] = "--npl";

@@ -28,6 +28,7 @@ struct BenchOptions {
   bool computeDepth = false;
   bool warmUp = true;
   OutputFormat output = OutputFormat::markdown;
+  std::string records; ///< file that gets a JSON line a test; empty: none
 };
 
 /// The numbers of "1,2,4-16*2,20-30+5"; `what` names the option in the error.

@@ -6,6 +6,7 @@
 
 #include "tools/dsv2-bench/Report.h"
 
+#include "runtime/api/Handles.h"
 #include "tools/common/Format.h"
 
 #include <nlohmann/json.hpp>
@@ -90,6 +91,12 @@ static std::string cpuName() {
   return "";
 }
 
+/// Empty when CPUs run the model.
+static std::string gpuName(const LoadedModel &model) {
+  const auto &gpu = model.model->model->gpu();
+  return gpu ? gpu->device->name() : "";
+}
+
 static std::string timeNow() {
   std::time_t now = std::time(nullptr);
   std::tm parts = {};
@@ -122,13 +129,17 @@ static Json record(const std::string &path, const LoadedModel &model,
     for (size_t type = 0; type < dotTypeCount; ++type)
       dots[type].push_back(limits.operations[type] / 1e9);
   }
+  // What was not measured is null.
   auto dot = [&](DotType type) {
-    return statisticsOf(dots[static_cast<size_t>(type)]).median;
+    double median = statisticsOf(dots[static_cast<size_t>(type)]).median;
+    return median > 0 ? Json(median) : Json();
   };
+  std::string gpu = gpuName(model);
   Json result = {
       {"build_commit", dsv2_version()},
       {"cpu_info", cpuName()},
-      {"backends", "CPU"},
+      {"gpu_info", gpu},
+      {"backends", gpu.empty() ? "CPU" : "CUDA"},
       {"instruction_set", info.instruction_set},
       {"model_filename", path},
       {"model_type", modelType(info)},
@@ -216,6 +227,16 @@ Status Report::begin() {
   return flushOutput();
 }
 
+Status Report::appendRecord(const std::string &line) const {
+  std::ofstream file(recordsPath, std::ios::app);
+  file << line;
+  file.close();
+  return file ? Status()
+              : Status(StatusCode::ioError,
+                       "cannot append to '" + recordsPath +
+                           "'; name a file that can be written");
+}
+
 Status Report::add(const LoadedModel &model, const Measurement &measurement) {
   const dsv2_model_info_t &info = model.info;
   int threads = dsv2_instance_threads(model.instance.get());
@@ -227,12 +248,16 @@ Status Report::add(const LoadedModel &model, const Measurement &measurement) {
                  "dsv2-bench: warning: the bound of %s is too low to be true; "
                  "other processes disturbed it, run again on an idle machine\n",
                  measurement.test.name().c_str());
+  if (!recordsPath.empty())
+    DSV2_RETURN_IF_ERROR(
+        appendRecord(dump(record(modelPath, model, measurement), -1) + "\n"));
   if (format == OutputFormat::markdown) {
     bool isBounded = !figures.shares.empty();
     std::printf(
-        "| %s | %s | %s | CPU %s | %d | %s | %.2f ± %.2f | %s | %s |\n",
+        "| %s | %s | %s | %s %s | %d | %s | %.2f ± %.2f | %s | %s |\n",
         modelType(info).c_str(), formatBytes(info.weight_bytes).c_str(),
-        formatCount(info.parameters).c_str(), info.instruction_set, threads,
+        formatCount(info.parameters).c_str(),
+        gpuName(model).empty() ? "CPU" : "CUDA", info.instruction_set, threads,
         measurement.test.name().c_str(), figures.rate.mean,
         figures.rate.deviation,
         isBounded ? dsv2::format("%.2f", figures.boundRate.median).c_str()

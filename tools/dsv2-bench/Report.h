@@ -22,8 +22,10 @@ Statistics statisticsOf(std::vector<double> values);
 /// Prints each measurement as it is made.
 class Report {
 public:
-  Report(OutputFormat format, const std::string &modelPath)
-      : format(format), modelPath(modelPath) {}
+  /// Appends lines of JSON to `records`, unless that is empty.
+  Report(OutputFormat format, const std::string &modelPath,
+         const std::string &records)
+      : format(format), modelPath(modelPath), recordsPath(records) {}
 
   Status begin();
   Status add(const LoadedModel &model, const Measurement &measurement);
@@ -31,8 +33,10 @@ public:
   Status end();
 
 private:
+  Status appendRecord(const std::string &line) const;
+
   const OutputFormat format;
-  const std::string modelPath;
+  const std::string modelPath, recordsPath;
   bool isFirst = true;
   std::string profiles;
 };

@@ -21,7 +21,8 @@ StepCost &StepCost::operator+=(const StepCost &other) {
 double StepCost::leastTime(const Limits &limits) const {
   double multiplying = 0;
   for (size_t type = 0; type < dotTypeCount; ++type)
-    multiplying += operations[type] / limits.operations[type];
+    if (limits.operations[type] > 0)
+      multiplying += operations[type] / limits.operations[type];
   return std::max(bytes / limits.readBytes, multiplying);
 }
 

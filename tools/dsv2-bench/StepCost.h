@@ -148,6 +148,7 @@ private:
   double experts = 0, expertsPerToken = 0;
   double heads = 0, noPositionDim = 0, valueDim = 0, latentDim = 0;
   DotType attentionDot = DotType::bf16;
+  bool isGpu = false;
 };
 
 } // namespace dsv2

@@ -5,9 +5,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/api/Handles.h"
+#include "tools/dsv2-bench/CpuRoofline.h"
+#include "tools/dsv2-bench/CudaRoofline.h"
 #include "tools/dsv2-bench/Measure.h"
 #include "tools/dsv2-bench/Options.h"
 #include "tools/dsv2-bench/Report.h"
+
+#include <cstdio>
 
 using namespace dsv2;
 
@@ -33,6 +37,31 @@ static uint64_t featuresOf(const Artifact &artifact, const char *name) {
   return 0;
 }
 
+/// The limits of what runs `model`. Says on stderr, once, what it cannot
+/// measure.
+static Result<std::unique_ptr<Roofline>>
+makeRoofline(const LoadedModel &model, const Artifact &artifact) {
+  std::unique_ptr<Roofline> roofline;
+  if (const auto &gpu = model.model->model->gpu()) {
+    Result<std::unique_ptr<CudaRoofline>> made =
+        CudaRoofline::create(gpu->device);
+    if (!made.ok())
+      return made.status();
+    if (!(*made)->matmulStatus().ok())
+      std::fprintf(stderr, "dsv2-bench: note: %s\n",
+                   (*made)->matmulStatus().message().c_str());
+    roofline = *std::move(made);
+    return roofline;
+  }
+  Result<std::unique_ptr<CpuRoofline>> made = CpuRoofline::create(
+      model.instance->pool, featuresOf(artifact, model.info.instruction_set),
+      artifact.weightBytes());
+  if (!made.ok())
+    return made.status();
+  roofline = *std::move(made);
+  return roofline;
+}
+
 static Result<int> bench(const BenchOptions &options) {
   std::vector<Test> tests = testsOf(options);
   if (tests.empty())
@@ -51,7 +80,7 @@ static Result<int> bench(const BenchOptions &options) {
   measureOptions.warmUp = options.warmUp;
   measureOptions.profile = options.profile;
   measureOptions.computeDepth = options.computeDepth;
-  Report report(options.output, options.modelPath);
+  Report report(options.output, options.modelPath, options.records);
   bool hasBegun = false;
   for (int64_t threads : options.threads) {
     LoadOptions load = options.load;
@@ -60,13 +89,11 @@ static Result<int> bench(const BenchOptions &options) {
         loadModel("dsv2-bench", options.modelPath, load);
     if (!model.ok())
       return model.status();
-    Result<Roofline> roofline =
-        Roofline::create(model->instance->pool,
-                         featuresOf(*artifact, model->info.instruction_set),
-                         artifact->weightBytes());
+    Result<std::unique_ptr<Roofline>> roofline =
+        makeRoofline(*model, *artifact);
     if (!roofline.ok())
       return roofline.status();
-    Bench runner(*model, *costs, *roofline, measureOptions);
+    Bench runner(*model, *costs, **roofline, measureOptions);
     // All tests are checked before the first one takes its time.
     for (const Test &test : tests)
       DSV2_RETURN_IF_ERROR(runner.check(test));

@@ -61,6 +61,10 @@ std::vector<float> toyWeight();
 Status writeToy(const std::string &path,
                 const std::function<void(schema::ArtifactT &)> &change = {});
 
+/// Changes the metadata to one for a GPU, with one kernel:
+/// logits[r][v] = weight[v] + T + the token that row r is of.
+void makeToyForGpu(schema::ArtifactT &artifact);
+
 /// Logits after the tokens of one sequence.
 std::vector<float> toyLogits(const std::vector<int32_t> &tokens);
 

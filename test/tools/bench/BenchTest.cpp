@@ -137,10 +137,46 @@ TEST_F(BenchTest, Errors) {
               "tg1 b9 needs 9 sequences in a step");
   expectError(path + " -o yaml", "yaml");
   expectError(path + " -r 0", "0");
+  expectError(path + " -p 4 -n 0 -t 1 -r 1 --records /no-such-folder/file",
+              "cannot append to '/no-such-folder/file'");
   expectError(directory.path("absent"), "absent");
   expectError(path + " -p 4 -n 0 -t 1 -r 1 >/dev/full",
               "No space left on device");
 }
+
+#ifdef DSV2_FAKE_CUDA_FOLDER
+/// Measured is the device: here one whose events are a microsecond apart.
+TEST_F(BenchTest, Gpu) {
+  Status status = writeToy(path, makeToyForGpu);
+  ASSERT_TRUE(status.ok()) << status.message();
+  std::string fake =
+      "LD_LIBRARY_PATH=" DSV2_FAKE_CUDA_FOLDER " " DSV2_BENCH " ";
+  ToolResult result =
+      runTool(fake + path + " -p 8 -n 4 -r 2 --profile -o json");
+  ASSERT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.err, "") << result;
+  Json records = Json::parse(result.out, nullptr, false);
+  ASSERT_EQ(records.size(), 2u) << result;
+  for (const Json &record : records) {
+    EXPECT_EQ(record["backends"], "CUDA");
+    EXPECT_EQ(record["gpu_info"], "Fake GPU");
+    EXPECT_EQ(record["instruction_set"], "sm_90a");
+    // Four copies of 2 MiB, read and written; a product of side 512.
+    EXPECT_NEAR(record["read_gbps"].get<double>(), 8 * (2 << 20) / 1e3, 1);
+    EXPECT_NEAR(record["bf16_gflops"].get<double>(), 2.0 * (1 << 27) / 1e3, 1);
+    EXPECT_TRUE(record["int8_gops"].is_null());
+    EXPECT_TRUE(record["f32_gflops"].is_null());
+    EXPECT_GT(record["share"], 0);
+    EXPECT_EQ(record["profile"].size(), 1u);
+    EXPECT_EQ(record["profile"][0]["ns"],
+              1000 * record["profile"][0]["runs"].get<int>());
+  }
+  ToolResult table = runTool(fake + path + " -p 8 -n 0 -r 1 --records " +
+                             directory.path("records"));
+  EXPECT_NE(table.out.find("| CUDA sm_90a |"), std::string::npos) << table;
+  EXPECT_EQ(Json::parse(readFile(directory.path("records")))["test"], "pp8");
+}
+#endif
 
 TEST_F(BenchTest, WithoutWeights) {
   Status status = writeToy(path, [](schema::ArtifactT &artifact) {

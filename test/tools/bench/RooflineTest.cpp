@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "tools/dsv2-bench/Roofline.h"
+#include "tools/dsv2-bench/CpuRoofline.h"
 
 #include "runtime/drivers/cpu/CpuFeatures.h"
 
@@ -18,11 +18,13 @@ static void expectPossible(uint64_t features) {
   options.threads = 1;
   Result<std::unique_ptr<ThreadPool>> pool = ThreadPool::create(options);
   ASSERT_TRUE(pool.ok()) << pool.status().message();
-  Result<Roofline> roofline =
-      Roofline::create(*std::move(pool), features, 1 << 22);
+  Result<std::unique_ptr<CpuRoofline>> roofline =
+      CpuRoofline::create(*std::move(pool), features, 1 << 22);
   ASSERT_TRUE(roofline.ok()) << roofline.status().message();
   for (uint64_t workingSet : {0u, 1u << 16, 1u << 30}) {
-    Limits limits = roofline->measure(workingSet);
+    Result<Limits> measured = (*roofline)->measure(workingSet);
+    ASSERT_TRUE(measured.ok()) << measured.status().message();
+    const Limits &limits = *measured;
     EXPECT_GT(limits.readBytes, 1e8);
     EXPECT_LT(limits.readBytes, 1e13);
     for (double operations : limits.operations) {

@@ -5,14 +5,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/drivers/cuda/CudaApi.h"
+#include "test/runtime/drivers/cuda/Signature.h"
 
 #include <cstddef>
-#include <type_traits>
 
 #include <cuda.h>
 #include <gtest/gtest.h>
 
 using namespace dsv2;
+using namespace dsv2::test;
 
 // Numbers.
 static_assert(int{cuda::success} == CUDA_SUCCESS);
@@ -67,32 +68,6 @@ static_assert(offsetof(cuda::LaunchConfig, attributeCount) ==
 static_assert(sizeof(cuda::LaunchAttribute) == sizeof(CUlaunchAttribute));
 static_assert(offsetof(cuda::LaunchAttribute, value) ==
               offsetof(CUlaunchAttribute, value));
-
-namespace {
-
-/// How many parameters a function has, and how many bytes each.
-template <typename Function>
-struct Signature;
-template <typename... Parameters>
-struct Signature<CUresult(Parameters...)> {
-  static constexpr size_t count = sizeof...(Parameters);
-  static constexpr size_t bytes[count + 1] = {sizeof(Parameters)...};
-};
-template <typename... Parameters>
-struct Signature<cuda::Result(Parameters...)> {
-  static constexpr size_t count = sizeof...(Parameters);
-  static constexpr size_t bytes[count + 1] = {sizeof(Parameters)...};
-};
-
-template <typename Ours, typename Theirs>
-void expectSame(const char *symbol) {
-  ASSERT_EQ(Signature<Ours>::count, Signature<Theirs>::count) << symbol;
-  for (size_t i = 0; i < Signature<Ours>::count; ++i)
-    EXPECT_EQ(Signature<Ours>::bytes[i], Signature<Theirs>::bytes[i])
-        << symbol << ", parameter " << i;
-}
-
-} // namespace
 
 TEST(CudaTypesTest, Signatures) {
 #define SAME(member, function)                                                 \
