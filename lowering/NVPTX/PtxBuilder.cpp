@@ -447,9 +447,14 @@ SmallVector<Value> PtxBuilder::ptx(StringRef text, StringRef constraints,
   else if (results.size() > 1)
     type = LLVM::LLVMStructType::getLiteral(getContext(),
                                             SmallVector<Type>(results));
+  // Without the clobber a load may be sunk below a statement that gives the
+  // memory it reads away, such as an arrival at a barrier.
+  std::string clobbers = constraints.str();
+  if (hasSideEffects)
+    clobbers += clobbers.empty() ? "~{memory}" : ",~{memory}";
   auto op = LLVM::InlineAsmOp::create(
       *this, type ? TypeRange(type) : TypeRange(), operands,
-      getStringAttr(text), getStringAttr(constraints),
+      getStringAttr(text), getStringAttr(clobbers),
       hasSideEffects ? getUnitAttr() : UnitAttr(), UnitAttr(),
       LLVM::TailCallKindAttr::get(getContext(),
                                   LLVM::tailcallkind::TailCallKind::None),
