@@ -10,7 +10,6 @@
 #include <cmath>
 #include <limits>
 #include <string>
-#include <utility>
 
 using namespace dsv2;
 
@@ -54,61 +53,105 @@ void Sampler::reset() {
   oldest = 0;
 }
 
+/// The largest number of an array, or minus infinity; NaN is none. In lanes, so
+/// that the compiler uses vectors.
+static float largestOf(const float *values, size_t count) {
+  constexpr size_t lanes = 16;
+  float most[lanes];
+  std::fill_n(most, lanes, minusInfinity);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    for (size_t lane = 0; lane < lanes; ++lane)
+      most[lane] =
+          values[i + lane] > most[lane] ? values[i + lane] : most[lane];
+  for (; i < count; ++i)
+    most[0] = values[i] > most[0] ? values[i] : most[0];
+  return *std::max_element(most, most + lanes);
+}
+
 Result<int32_t> Sampler::sample(std::span<const float> logits) {
-  size_t count = logits.size();
   if (settings.vocab != 0)
-    count = std::min(count, static_cast<size_t>(settings.vocab));
-  candidates.resize(count);
-  for (size_t id = 0; id < count; ++id)
-    candidates[id] = {std::isnan(logits[id]) ? minusInfinity : logits[id],
-                      static_cast<int32_t>(id)};
-  penalize();
-  Candidate best{minusInfinity, -1};
-  for (const Candidate &candidate : candidates)
-    if (candidate.logit > best.logit)
-      best = candidate;
-  if (best.id < 0)
+    logits = logits.first(
+        std::min(logits.size(), static_cast<size_t>(settings.vocab)));
+  logits = penalize(logits);
+  largest = largestOf(logits.data(), logits.size());
+  if (largest == minusInfinity)
     return Status(StatusCode::invalidArgument,
-                  "cannot sample: none of " + std::to_string(count) +
+                  "cannot sample: none of " + std::to_string(logits.size()) +
                       " logits is a number above minus infinity");
 
-  int32_t chosen = best.id;
-  if (settings.temperature > 0 && std::isfinite(best.logit)) {
-    largest = best.logit;
-    sorted = 0;
-    keepTopK();
+  int32_t chosen = 0;
+  if (settings.temperature > 0 && std::isfinite(largest)) {
+    if (settings.topK > 0 && static_cast<size_t>(settings.topK) < logits.size())
+      takeTopK(logits, static_cast<size_t>(settings.topK));
+    else
+      takeAll(logits);
     keepTopP();
     keepMinP();
     chosen = draw();
+  } else {
+    chosen = static_cast<int32_t>(
+        std::find(logits.begin(), logits.end(), largest) - logits.begin());
   }
   accept(chosen);
   return chosen;
 }
 
 /// Makes positive logits smaller and negative ones more negative, once for each
-/// token of the window. Candidates are still in the order of their ids.
-void Sampler::penalize() {
+/// token of the window; in a copy.
+std::span<const float> Sampler::penalize(std::span<const float> logits) {
   if (settings.repeatPenalty == 1.0f || recent.empty())
-    return;
-  marked.resize(std::max(marked.size(), candidates.size()));
-  ++calls;
+    return logits;
+  penalized.assign(logits.begin(), logits.end());
   for (int32_t token : recent) {
-    if (token < 0 || static_cast<size_t>(token) >= candidates.size() ||
-        std::exchange(marked[token], calls) == calls)
+    if (token < 0 || static_cast<size_t>(token) >= logits.size())
       continue;
-    float &logit = candidates[token].logit;
-    logit = logit > 0 ? logit / settings.repeatPenalty
-                      : logit * settings.repeatPenalty;
+    float logit = logits[token];
+    penalized[token] = logit > 0 ? logit / settings.repeatPenalty
+                                 : logit * settings.repeatPenalty;
   }
+  return penalized;
 }
 
-void Sampler::keepTopK() {
-  size_t keep = static_cast<size_t>(settings.topK);
-  if (settings.topK <= 0 || keep >= candidates.size())
-    return;
-  std::partial_sort(candidates.begin(), candidates.begin() + keep,
-                    candidates.end(), better);
-  candidates.resize(keep);
+static float withoutNaN(float logit) {
+  return std::isnan(logit) ? minusInfinity : logit;
+}
+
+void Sampler::takeAll(std::span<const float> logits) {
+  candidates.resize(logits.size());
+  for (size_t id = 0; id < logits.size(); ++id)
+    candidates[id] = {withoutNaN(logits[id]), static_cast<int32_t>(id)};
+  sorted = 0;
+}
+
+/// Takes the `keep` best, in order. They are a heap with the worst on top; a
+/// block of logits none of which is better is passed over as a whole.
+void Sampler::takeTopK(std::span<const float> logits, size_t keep) {
+  candidates.clear();
+  auto add = [&](size_t id) {
+    candidates.push_back({withoutNaN(logits[id]), static_cast<int32_t>(id)});
+  };
+  size_t id = 0;
+  for (; id < keep; ++id)
+    add(id);
+  std::make_heap(candidates.begin(), candidates.end(), better);
+  constexpr size_t blockSize = 64;
+  while (id < logits.size()) {
+    size_t end = std::min(id + blockSize, logits.size());
+    if (!(largestOf(&logits[id], end - id) > candidates.front().logit)) {
+      id = end;
+      continue;
+    }
+    for (; id < end; ++id) {
+      if (!(logits[id] > candidates.front().logit))
+        continue;
+      std::pop_heap(candidates.begin(), candidates.end(), better);
+      candidates.pop_back();
+      add(id);
+      std::push_heap(candidates.begin(), candidates.end(), better);
+    }
+  }
+  std::sort_heap(candidates.begin(), candidates.end(), better);
   sorted = keep;
 }
 

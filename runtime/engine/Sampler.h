@@ -53,8 +53,9 @@ private:
 
   explicit Sampler(const SamplerOptions &options) : settings(options) {}
 
-  void penalize();
-  void keepTopK();
+  std::span<const float> penalize(std::span<const float> logits);
+  void takeAll(std::span<const float> logits);
+  void takeTopK(std::span<const float> logits, size_t keep);
   void keepTopP();
   void keepMinP();
   int32_t draw();
@@ -67,11 +68,10 @@ private:
   uint64_t draws = 0;
   std::vector<int32_t> recent; ///< a ring when the window has a size
   size_t oldest = 0;
+  std::vector<float> penalized;
   std::vector<Candidate> candidates;
-  float largest = 0;            ///< logit of the best candidate
-  size_t sorted = 0;            ///< candidates in their final order
-  std::vector<uint64_t> marked; ///< by id: the call that penalized it
-  uint64_t calls = 0;
+  float largest = 0; ///< logit of the best candidate
+  size_t sorted = 0; ///< candidates in their final order
 };
 
 } // namespace dsv2

@@ -8,10 +8,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <random>
+#include <set>
 
 using namespace dsv2;
 
@@ -99,6 +101,30 @@ TEST(SamplerTest, TopK) {
   EXPECT_EQ(counts.size(), 2u);
   EXPECT_GT(counts[1], 0);
   EXPECT_GT(counts[2], 0);
+}
+
+TEST(SamplerTest, TopKOfManyIsThatOfASort) {
+  constexpr uint32_t seed = 11;
+  std::mt19937 random(seed);
+  // Few values, so that many are equal.
+  std::vector<float> logits(1000);
+  for (float &logit : logits)
+    logit = random() % 10 == 0 ? notANumber : float(random() % 200) / 100;
+  std::vector<int32_t> order;
+  for (int32_t id = 0; id < 1000; ++id)
+    if (!std::isnan(logits[id]))
+      order.push_back(id);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  for (int32_t keep : {1, 7, 64, 70}) {
+    SamplerOptions options = plain();
+    options.topK = keep;
+    std::set<int32_t> drawn;
+    for (const auto &[id, count] : histogram(options, logits))
+      drawn.insert(id);
+    EXPECT_EQ(drawn, std::set(order.begin(), order.begin() + keep))
+        << "seed " << seed << ", top-k " << keep;
+  }
 }
 
 TEST(SamplerTest, TopP) {
