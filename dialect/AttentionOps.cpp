@@ -20,16 +20,20 @@ static LogicalResult verifyLayer(Op op) {
          << layers << ", but found " << op.getLayer();
 }
 
-LogicalResult CacheAppendOp::verify() {
-  if (failed(verifyLayer(*this)))
+/// The layer, and (C2): latents and keys are as wide as those of the cache.
+template <typename Op>
+static LogicalResult verifyLatentAndKey(Op op) {
+  if (failed(verifyLayer(op)))
     return failure();
-  LatentCacheType cache = getCache().getType();
-  if (failed(expectSize(*this, "the width of the latent", dimOf(getLatent(), 1),
-                        cache.getLatent()))) // (C2)
+  LatentCacheType cache = op.getCache().getType();
+  if (failed(expectSize(op, "the width of the latent", dimOf(op.getLatent(), 1),
+                        cache.getLatent())))
     return failure();
-  return expectSize(*this, "the width of the key", dimOf(getKey(), 1),
-                    cache.getRope()); // (C2)
+  return expectSize(op, "the width of the key", dimOf(op.getKey(), 1),
+                    cache.getRope());
 }
+
+LogicalResult CacheAppendOp::verify() { return verifyLatentAndKey(*this); }
 
 LogicalResult LatentAppendOp::verify() {
   if (failed(verifyLayer(*this)))
@@ -42,16 +46,7 @@ LogicalResult LatentAppendOp::verify() {
                     cache.getLatent()); // (C2)
 }
 
-LogicalResult CacheGatherOp::verify() {
-  if (failed(verifyLayer(*this)))
-    return failure();
-  LatentCacheType cache = getCache().getType();
-  if (failed(expectSize(*this, "the width of the latent", dimOf(getLatent(), 1),
-                        cache.getLatent()))) // (C2)
-    return failure();
-  return expectSize(*this, "the width of the key", dimOf(getKey(), 1),
-                    cache.getRope()); // (C2)
-}
+LogicalResult CacheGatherOp::verify() { return verifyLatentAndKey(*this); }
 
 /// (C2) of the operations on a layer's plane.
 template <typename Op>
