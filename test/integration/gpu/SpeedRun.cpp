@@ -19,8 +19,9 @@ using namespace dsv2::cuda;
 namespace dsv2::test {
 
 /// More than any cache holds, for what rotates.
-static constexpr uint64_t rotatingBytes = uint64_t(512) << 20;
+static constexpr double rotatingBytes = 512 << 20;
 static constexpr int64_t maxCopies = 64;
+static constexpr uint64_t mostMemory = uint64_t(32) << 30;
 /// A graph takes about so long, and holds at most so many launches.
 static constexpr double graphSeconds = 4e-3;
 static constexpr int64_t maxGraphLaunches = 1024;
@@ -146,9 +147,11 @@ Status SpeedRun::allocate(bool quick) {
   for (const SpeedBuffer &buffer : speed.buffers)
     rotating += buffer.rotates ? buffer.bytes : 0;
   int64_t count = 1;
+  // What a run reads may be a small part of it: some experts.
   if (rotating && !quick)
-    count =
-        std::min(maxCopies, static_cast<int64_t>(rotatingBytes / rotating) + 1);
+    count = std::clamp(
+        static_cast<int64_t>(rotatingBytes / speed.bytes) + 1, int64_t(1),
+        std::min(maxCopies, static_cast<int64_t>(mostMemory / rotating) + 1));
   copies.resize(static_cast<size_t>(count));
   for (size_t i = 0; i < copies.size(); ++i)
     for (size_t b = 0; b < speed.buffers.size(); ++b) {
