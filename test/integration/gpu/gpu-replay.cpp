@@ -79,9 +79,13 @@ dsv2::Result<double> replay(std::shared_ptr<CudaDevice> device,
   Stream stream = device->stream();
   Module module = nullptr;
   Function function = nullptr;
-  DSV2_RETURN_IF_ERROR(cu.check(
-      cu.moduleLoadDataEx(&module, recorded.ptx.c_str(), 0, nullptr, nullptr),
-      "cuModuleLoadDataEx"));
+  // The machine code that artifacts have, or else what the driver makes.
+  if (recorded.cubin.empty() ||
+      cu.moduleLoadDataEx(&module, recorded.cubin.data(), 0, nullptr,
+                          nullptr) != success)
+    DSV2_RETURN_IF_ERROR(cu.check(
+        cu.moduleLoadDataEx(&module, recorded.ptx.c_str(), 0, nullptr, nullptr),
+        "cuModuleLoadDataEx"));
   DSV2_RETURN_IF_ERROR(
       cu.check(cu.moduleGetFunction(&function, module, recorded.entry.c_str()),
                "cuModuleGetFunction"));

@@ -127,6 +127,8 @@ void runEmulated(const AssembledKernel &kernel,
   recorded.after = contentsOf(bindings);
   recorded.entry = name;
   recorded.ptx = kernel.ptx();
+  if (kernel.assembly())
+    recorded.cubin = kernel.assembly()->cubin;
   recorded.blocks = static_cast<uint32_t>(shape.blocks);
   recorded.threads = static_cast<uint32_t>(shape.threads);
   recorded.cluster = static_cast<uint32_t>(info.launch.cluster);

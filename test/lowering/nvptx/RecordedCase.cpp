@@ -14,7 +14,7 @@
 namespace dsv2::test {
 namespace {
 
-constexpr char magic[8] = {'D', 'S', 'V', '2', 'C', 'A', 'S', '1'};
+constexpr char magic[8] = {'D', 'S', 'V', '2', 'C', 'A', 'S', '2'};
 
 /// Visits the fields of a case in the order of the file.
 template <typename Archive, typename Case>
@@ -22,6 +22,7 @@ void visit(Archive &archive, Case &recorded) {
   archive(recorded.name);
   archive(recorded.entry);
   archive(recorded.ptx);
+  archive(recorded.cubin);
   for (auto *number : {&recorded.blocks, &recorded.threads, &recorded.cluster,
                        &recorded.sharedBytes})
     archive(*number);

@@ -2,7 +2,7 @@
 //
 // SPDX-License-Identifier: Apache-2.0
 //
-// A run of a kernel as a file: its PTX, how it is launched, what its bindings
+// A run of a kernel as a file: its code, how it is launched, what its bindings
 // hold before and what the emulator left in them. test/integration/gpu repeats
 // such runs on a device with nothing but the runtime.
 //
@@ -28,6 +28,7 @@ struct RecordedCase {
   std::string name;  ///< of the test and the run in it
   std::string entry; ///< the kernel
   std::string ptx;
+  std::vector<char> cubin; ///< what ptxas made of it; empty without one
   uint32_t blocks = 1, threads = 1, cluster = 1, sharedBytes = 0;
   std::array<int32_t, 4> sizes = {};               ///< T, B, S, R
   std::vector<std::vector<uint8_t>> before, after; ///< of each binding
