@@ -3,24 +3,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   gpu-replay FILE.case...              each run, and how far it is off
+//   gpu-replay --here FILE.case...       in this process, for a sanitizer
 //   gpu-replay --compare A.npy B.npy E   whether two files of logits agree
 //
-// Links nothing but the runtime's driver.
+// Links nothing but the runtime's driver. A kernel that faults leaves its
+// process without a device, and one that hangs never gives it back. So runs are
+// a child's, and another child goes on after the one that failed.
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/drivers/cuda/CudaDevice.h"
-#include "test/lowering/nvptx/RecordedCase.h"
+#include "test/integration/gpu/Replay.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <limits>
+#include <poll.h>
+#include <span>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace dsv2;
 using namespace dsv2::cuda;
@@ -30,130 +34,9 @@ namespace {
 /// A relative error that the rounding of bf16 and another order of sums allow.
 constexpr double tolerance = 1e-2;
 
-float valueAt(const std::vector<uint8_t> &bytes, size_t index, size_t width) {
-  uint32_t bits = 0;
-  if (width == 4) {
-    std::memcpy(&bits, bytes.data() + index * 4, 4);
-  } else {
-    uint16_t half;
-    std::memcpy(&half, bytes.data() + index * 2, 2);
-    bits = uint32_t(half) << 16;
-  }
-  return std::bit_cast<float>(bits);
-}
-
-/// ||found - expected|| / ||expected|| as f32 (width 4) or bf16 (2); infinite
-/// when one is NaN where the other is not: padding must stay untouched.
-double errorAs(const std::vector<uint8_t> &found,
-               const std::vector<uint8_t> &expected, size_t width) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < expected.size() / width; ++i) {
-    float a = valueAt(found, i, width), b = valueAt(expected, i, width);
-    if (std::isfinite(a) != std::isfinite(b))
-      return std::numeric_limits<double>::infinity();
-    if (!std::isfinite(b))
-      continue;
-    difference += (double(a) - b) * (double(a) - b);
-    norm += double(b) * b;
-  }
-  return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
-}
-
-double errorOf(const std::vector<uint8_t> &found,
-               const std::vector<uint8_t> &expected) {
-  if (found == expected)
-    return 0;
-  return std::min(errorAs(found, expected, 4), errorAs(found, expected, 2));
-}
-
-int mapTypeOf(uint32_t element) {
-  constexpr int types[] = {mapFloat32, mapFloat16, mapBfloat16,
-                           mapInt32,   mapUint8,   mapUint8};
-  return types[std::min<uint32_t>(element, 5)];
-}
-
-/// The largest error of any binding.
-dsv2::Result<double> replay(std::shared_ptr<CudaDevice> device,
-                            const test::RecordedCase &recorded) {
-  const CudaApi &cu = device->api();
-  Stream stream = device->stream();
-  Module module = nullptr;
-  Function function = nullptr;
-  // The machine code that artifacts have, or else what the driver makes.
-  if (recorded.cubin.empty() ||
-      cu.moduleLoadDataEx(&module, recorded.cubin.data(), 0, nullptr,
-                          nullptr) != success)
-    DSV2_RETURN_IF_ERROR(cu.check(
-        cu.moduleLoadDataEx(&module, recorded.ptx.c_str(), 0, nullptr, nullptr),
-        "cuModuleLoadDataEx"));
-  DSV2_RETURN_IF_ERROR(
-      cu.check(cu.moduleGetFunction(&function, module, recorded.entry.c_str()),
-               "cuModuleGetFunction"));
-  if (recorded.sharedBytes)
-    DSV2_RETURN_IF_ERROR(
-        cu.check(cu.funcSetAttribute(function, maxDynamicSharedBytes,
-                                     static_cast<int>(recorded.sharedBytes)),
-                 "cuFuncSetAttribute"));
-  std::vector<DeviceBuffer> buffers;
-  std::vector<DevicePointer> addresses;
-  auto upload = [&](const void *bytes, size_t size) -> Status {
-    auto buffer = DeviceBuffer::allocate(device, size, "a binding");
-    if (!buffer.ok())
-      return buffer.status();
-    buffers.push_back(*std::move(buffer));
-    addresses.push_back(buffers.back().address());
-    DSV2_RETURN_IF_ERROR(
-        cu.check(cu.memcpyHtoDAsync(addresses.back(), bytes, size, stream),
-                 "cuMemcpyHtoDAsync"));
-    return device->synchronize("copying");
-  };
-  for (const std::vector<uint8_t> &binding : recorded.before)
-    DSV2_RETURN_IF_ERROR(upload(binding.data(), binding.size()));
-  DSV2_RETURN_IF_ERROR(upload(recorded.sizes.data(), sizeof(recorded.sizes)));
-
-  std::vector<TensorMap> maps(recorded.maps.size());
-  std::vector<void *> parameters;
-  for (DevicePointer &address : addresses)
-    parameters.push_back(&address);
-  for (size_t i = 0; i < maps.size(); ++i) {
-    const test::RecordedMap &map = recorded.maps[i];
-    uint32_t steps[5] = {1, 1, 1, 1, 1};
-    DSV2_RETURN_IF_ERROR(cu.check(
-        cu.tensorMapEncodeTiled(
-            &maps[i], mapTypeOf(map.element),
-            static_cast<uint32_t>(map.sizes.size()),
-            reinterpret_cast<void *>(addresses[map.binding]), map.sizes.data(),
-            map.strides.data(), map.box.data(), steps, 0,
-            static_cast<int>(map.swizzle), l2Promotion256, 0),
-        "cuTensorMapEncodeTiled"));
-    parameters.push_back(&maps[i]);
-  }
-  LaunchAttribute cluster;
-  cluster.id = clusterDimension;
-  cluster.value.cluster = {recorded.cluster, 1, 1};
-  LaunchConfig config;
-  config.gridX = recorded.blocks;
-  config.blockX = recorded.threads;
-  config.sharedBytes = recorded.sharedBytes;
-  config.stream = stream;
-  config.attributes = &cluster;
-  config.attributeCount = recorded.cluster > 1;
-  DSV2_RETURN_IF_ERROR(
-      cu.check(cu.launchKernelEx(&config, function, parameters.data(), nullptr),
-               "cuLaunchKernelEx"));
-  DSV2_RETURN_IF_ERROR(device->synchronize("the kernel"));
-  double worst = 0;
-  for (size_t i = 0; i < recorded.after.size(); ++i) {
-    std::vector<uint8_t> found(recorded.after[i].size());
-    DSV2_RETURN_IF_ERROR(cu.check(
-        cu.memcpyDtoHAsync(found.data(), addresses[i], found.size(), stream),
-        "cuMemcpyDtoHAsync"));
-    DSV2_RETURN_IF_ERROR(device->synchronize("copying"));
-    worst = std::max(worst, errorOf(found, recorded.after[i]));
-  }
-  cu.moduleUnload(module);
-  return worst;
-}
+/// A child that says nothing for so long hangs. Its first run waits for the
+/// driver to start.
+constexpr int secondsOfARun = 20, secondsOfTheFirst = 60;
 
 std::vector<uint8_t> arrayOf(const char *path) {
   std::ifstream file(path, std::ios::binary);
@@ -181,43 +64,123 @@ int compare(const char *a, const char *b, double limit) {
   return error <= limit ? 0 : 1;
 }
 
+int fail(const std::string &message) {
+  std::fprintf(stderr, "gpu-replay: error: %s\n", message.c_str());
+  return 1;
+}
+
+void print(const std::string &name, const std::string &verdict) {
+  std::printf("%-60s %s\n", name.c_str(), verdict.c_str());
+  std::fflush(stdout);
+}
+
+dsv2::Result<std::shared_ptr<CudaDevice>> openDevice() {
+  auto api = CudaApi::load();
+  if (!api.ok())
+    return api.status();
+  return CudaDevice::open(*api, 9, 0, "sm_90a");
+}
+
+enum Outcome : char { right = 'r', wrong = 'w', broken = 'b' };
+
+Outcome runCase(std::shared_ptr<CudaDevice> device, const char *path) {
+  test::RecordedCase recorded = test::readCase(path);
+  if (recorded.entry.empty()) {
+    print(path, "         - WRONG: no case");
+    return wrong;
+  }
+  dsv2::Result<double> error = replay(device, recorded);
+  if (!error.ok()) {
+    print(recorded.name, "         - WRONG: " + error.status().message());
+    return broken;
+  }
+  char text[32];
+  std::snprintf(text, sizeof(text), "%10.2e %s", *error,
+                *error <= tolerance ? "ok" : "WRONG");
+  print(recorded.name, text);
+  return *error <= tolerance ? right : wrong;
+}
+
+int runHere(std::span<char *> paths) {
+  auto device = openDevice();
+  if (!device.ok())
+    return fail(device.status().message());
+  size_t count = 0;
+  for (const char *path : paths)
+    count += runCase(*device, path) == right;
+  std::printf("%zu of %zu runs are right\n", count, paths.size());
+  return count != paths.size();
+}
+
+/// Runs cases in a child until one breaks the device; the outcomes of those it
+/// got to. Empty when there is no device.
+std::vector<Outcome> runInChild(std::span<char *> paths) {
+  int ends[2];
+  if (pipe(ends) != 0)
+    return {};
+  pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    auto device = openDevice();
+    if (!device.ok())
+      _exit(fail(device.status().message()));
+    for (const char *path : paths) {
+      Outcome outcome = runCase(*device, path);
+      if (write(ends[1], &outcome, 1) != 1 || outcome == broken)
+        break;
+    }
+    _exit(0);
+  }
+  close(ends[1]);
+  std::vector<Outcome> outcomes;
+  int status = 0;
+  while (child > 0 && outcomes.size() < paths.size()) {
+    int seconds = outcomes.empty() ? secondsOfTheFirst : secondsOfARun;
+    pollfd ready{ends[0], POLLIN, 0};
+    if (poll(&ready, 1, seconds * 1000) == 0) {
+      print(paths[outcomes.size()],
+            "         - WRONG: no end after " + std::to_string(seconds) + " s");
+      outcomes.push_back(broken);
+      kill(child, SIGKILL);
+      break;
+    }
+    Outcome outcome;
+    if (read(ends[0], &outcome, 1) != 1)
+      break;
+    outcomes.push_back(outcome);
+  }
+  close(ends[0]);
+  if (child > 0)
+    waitpid(child, &status, 0);
+  bool died = child > 0 && WIFSIGNALED(status) &&
+              (outcomes.empty() || outcomes.back() != broken);
+  if (died && outcomes.size() < paths.size()) {
+    print(paths[outcomes.size()], "         - WRONG: the process died");
+    outcomes.push_back(broken);
+  }
+  return outcomes;
+}
+
+int run(std::span<char *> paths) {
+  size_t count = 0, total = paths.size();
+  while (!paths.empty()) {
+    std::vector<Outcome> outcomes = runInChild(paths);
+    if (outcomes.empty())
+      return 1;
+    count += std::count(outcomes.begin(), outcomes.end(), right);
+    paths = paths.subspan(outcomes.size());
+  }
+  std::printf("%zu of %zu runs are right\n", count, total);
+  return count != total;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
+  std::span<char *> arguments(argv + 1, argv + argc);
   if (argc == 5 && std::strcmp(argv[1], "--compare") == 0)
     return compare(argv[2], argv[3], std::atof(argv[4]));
-  auto api = CudaApi::load();
-  if (!api.ok()) {
-    std::fprintf(stderr, "gpu-replay: error: %s\n",
-                 api.status().message().c_str());
-    return 1;
-  }
-  auto device = CudaDevice::open(*api, 9, 0, "sm_90a");
-  if (!device.ok()) {
-    std::fprintf(stderr, "gpu-replay: error: %s\n",
-                 device.status().message().c_str());
-    return 1;
-  }
-  std::printf("%-60s %10s\n", (*device)->name().c_str(), "error");
-  int wrong = 0;
-  for (int i = 1; i < argc; ++i) {
-    test::RecordedCase recorded = test::readCase(argv[i]);
-    if (recorded.entry.empty()) {
-      std::printf("%-60s %10s WRONG: no case\n", argv[i], "-");
-      ++wrong;
-      continue;
-    }
-    dsv2::Result<double> error = replay(*device, recorded);
-    bool isRight = error.ok() && *error <= tolerance;
-    wrong += !isRight;
-    if (error.ok())
-      std::printf("%-60s %10.2e %s\n", recorded.name.c_str(), *error,
-                  isRight ? "ok" : "WRONG");
-    else
-      std::printf("%-60s %10s WRONG: %s\n", recorded.name.c_str(), "-",
-                  error.status().message().c_str());
-    std::fflush(stdout);
-  }
-  std::printf("%d of %d runs are right\n", argc - 1 - wrong, argc - 1);
-  return wrong != 0;
+  if (argc > 1 && std::strcmp(argv[1], "--here") == 0)
+    return runHere(arguments.subspan(1));
+  return run(arguments);
 }
