@@ -3,12 +3,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   gpu-bench FOLDER [--json FILE] [--attention FILE] [--quick] [--only TEXT]
+//   gpu-bench FOLDER --list
 //
 // Runs the cases that gpu-cases wrote, each in turn with what it is compared
-// with, and prints a table. FILE of --attention has a line for each number of
-// heads, "HEADS TOKENS SECONDS", of another program's attention. --quick runs
-// everything once, for the emulator. Needs nothing but the driver; without
-// cuBLASLt, what is compared with its products has no share.
+// with, prints a table and appends records to FILE; or those whose "GROUP:
+// NAME" has TEXT in it. --list prints the groups. FILE of --attention has a
+// line for each number of heads, "HEADS TOKENS SECONDS", of another program's
+// attention. --quick runs everything once, for the emulator. Needs nothing but
+// the driver; without cuBLASLt, what is compared with its products has no
+// share.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,6 +25,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <utility>
 
 using namespace dsv2;
 using namespace dsv2::cuda;
@@ -33,7 +37,7 @@ namespace {
 
 struct Options {
   std::string folder, json, attention, only;
-  bool quick = false;
+  bool quick = false, list = false;
 };
 
 struct Measured {
@@ -241,6 +245,13 @@ int bench(const Options &options) {
       readSpeedCases(options.folder + "/cases.json");
   if (!cases.ok())
     return fail(cases.status());
+  if (options.list) {
+    std::string group;
+    for (const SpeedCase &speed : *cases)
+      if (std::exchange(group, speed.group) != speed.group)
+        std::printf("%s\n", speed.group.c_str());
+    return 0;
+  }
   auto api = CudaApi::load();
   if (!api.ok())
     return fail(api.status());
@@ -262,7 +273,7 @@ int bench(const Options &options) {
       std::printf("No other attention to compare with: %s.\n",
                   read.message().c_str());
 
-  std::ofstream json(options.json);
+  std::ofstream json(options.json, std::ios::app);
   std::string group;
   int failures = 0;
   for (const SpeedCase &speed : *cases) {
@@ -307,6 +318,8 @@ int main(int argc, char **argv) {
                                                      : nullptr;
     if (argument == "--quick")
       options.quick = true;
+    else if (argument == "--list")
+      options.list = true;
     else if (value && i + 1 < argc)
       *value = argv[++i];
     else if (options.folder.empty() && argument[0] != '-')
@@ -316,7 +329,7 @@ int main(int argc, char **argv) {
   }
   if (!valid || options.folder.empty()) {
     std::fprintf(stderr, "usage: gpu-bench FOLDER [--json FILE] [--attention "
-                         "FILE] [--quick] [--only TEXT]\n");
+                         "FILE] [--quick] [--only TEXT] [--list]\n");
     return 1;
   }
   return bench(options);
