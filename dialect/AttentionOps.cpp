@@ -53,10 +53,11 @@ template <typename Op>
 static LogicalResult verifyPlane(Op op) {
   CacheRow row(op.getCache().getType());
   auto rows = cast<RankedTensorType>(op.getRows().getType());
-  if (rows.getElementType() == row.element && rows.getDimSize(1) == row.width())
+  Type element = row.planeType().getElementType();
+  if (rows.getElementType() == element && rows.getDimSize(1) == row.width())
     return success();
   return op.emitOpError("expects rows of ")
-         << row.width() << " elements of type " << row.element << ", but found "
+         << row.width() << " elements of type " << element << ", but found "
          << rows;
 }
 

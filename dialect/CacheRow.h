@@ -9,6 +9,12 @@
 //   the key in bf16
 //   an f32 scale for each 128 of the latent: max|x| / 127
 //
+// f8E4M3FN, all bytes:
+//
+//   e4m3 of the latent, padded to a multiple of 4
+//   an f32 scale for each 128 of the latent: max(max|x|, 1e-4) / 448
+//   the key in bf16
+//
 // A target may put the bytes of a page into another order.
 //
 //===----------------------------------------------------------------------===//
@@ -38,20 +44,30 @@ struct CacheRow {
   Type element;
 
   bool isInt8() const { return element.isInteger(8); }
+  bool isFp8() const { return isa<Float8E4M3FNType>(element); }
+  /// Whether a row is bytes: quants, their scales and the key.
+  bool hasScales() const { return isInt8() || isFp8(); }
   int64_t groups() const { return (latent + group - 1) / group; }
-  /// Of i8: the bytes where the key and the scales start.
-  int64_t keyStart() const { return (latent + 3) / 4 * 4; }
-  int64_t scaleStart() const { return keyStart() + 2 * rope; }
+  /// Of i8 and fp8: the bytes where the key and the scales start.
+  int64_t keyStart() const {
+    return quantsEnd() + (isFp8() ? 4 * groups() : 0);
+  }
+  int64_t scaleStart() const { return quantsEnd() + (isFp8() ? 0 : 2 * rope); }
   /// Elements of the plane, bytes of memory.
   int64_t width() const {
-    return isInt8() ? scaleStart() + 4 * groups() : latent + rope;
+    return hasScales() ? quantsEnd() + 2 * rope + 4 * groups() : latent + rope;
   }
   int64_t bytes() const {
     return width() * element.getIntOrFloatBitWidth() / 8;
   }
   RankedTensorType planeType() const {
-    return RankedTensorType::get({ShapedType::kDynamic, width()}, element);
+    Type type =
+        isFp8() ? Type(IntegerType::get(element.getContext(), 8)) : element;
+    return RankedTensorType::get({ShapedType::kDynamic, width()}, type);
   }
+
+private:
+  int64_t quantsEnd() const { return (latent + 3) / 4 * 4; }
 };
 
 } // namespace mlir::dsv2

@@ -173,11 +173,16 @@ void BlockFp8Attr::print(AsmPrinter &printer) const {
 }
 
 LogicalResult PanelsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 int64_t rows, Attribute format) {
+                                 int64_t rows, Attribute format,
+                                 int64_t interleave) {
   if (rows <= 0)
     return emitError() << "expects a positive number of rows a panel";
-  if (format && !isa<BlockInt8Attr, BlockInt4Attr>(format))
-    return emitError()
-           << "expects a block_int8 or block_int4 format, but found " << format;
+  if (interleave < 0)
+    return emitError() << "expects rows to interleave, but found "
+                       << interleave;
+  if (format && !isa<BlockInt8Attr, BlockInt4Attr, BlockFp8Attr>(format))
+    return emitError() << "expects a block_int8, block_int4 or block_fp8 "
+                          "format, but found "
+                       << format;
   return success();
 }

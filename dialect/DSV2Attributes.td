@@ -162,10 +162,19 @@ def DSV2_PanelsAttr : DSV2_Attr<"Panels", "panels"> {
     one row (`lowering/NVPTX/Formats.h`). `format` is the number format
     before packing, absent for f32 and bf16.
 
-    Example: `tensor<3072x2048xi4, #dsv2.panels<32, #dsv2.block_int4<32>>>`
+    With `interleave`, so many rows of the first half of a matrix and as many of
+    its second half lie in turn: a kernel that computes a few rows then has both
+    gate and up.
+
+    Example: `tensor<3072x2048xi4, #dsv2.panels<32, #dsv2.block_int4<32>>>`,
+    `tensor<3072x2048xbf16, #dsv2.panels<1 interleave 8>>`
   }];
-  let parameters = (ins "int64_t":$rows, OptionalParameter<"Attribute">:$format);
-  let assemblyFormat = "`<` $rows (`,` $format^)? `>`";
+  let parameters = (ins "int64_t":$rows, OptionalParameter<"Attribute">:$format,
+                        DefaultValuedParameter<"int64_t", "0">:$interleave);
+  let builders = [AttrBuilder<(ins "int64_t":$rows, "Attribute":$format), [{
+    return $_get($_ctxt, rows, format, /*interleave=*/0);
+  }]>];
+  let assemblyFormat = "`<` $rows (`interleave` $interleave^)? (`,` $format^)? `>`";
   let genVerifyDecl = 1;
 }
 
@@ -174,8 +183,9 @@ def DSV2_RowsAttr : DSV2_Attr<"Rows", "rows"> {
   let description = [{
     Each row is padded with zeros to a multiple of `group` elements: with a group
     of 1 it lies as it is. bf16 rows hold rounded values; i8 rows hold symmetric
-    quants, then one f32 scale and one i32 sum of quants for each group. The byte
-    layout is documented in `lowering/X86/Formats.h` and `NVPTX/Formats.h`.
+    quants, then one f32 scale and one i32 sum of quants for each group
+    (`lowering/X86/Formats.h`). e4m3 rows lie together, and behind all of them
+    their f32 scales, one for each group (`lowering/NVPTX/RowEmitter.h`).
 
     Example: `tensor<?x2048xi8, #dsv2.rows<32>>`
   }];

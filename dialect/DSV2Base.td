@@ -25,7 +25,7 @@ def DSV2_I4 : I<4>;
 /// A matrix of weights in any number format, or a stack of them.
 def DSV2_Weight : AnyTypeOf<[RankedTensorOf<[AnyFloat, I8, DSV2_I4]>]>;
 /// Activations: f32, or rows packed for a matrix product.
-def DSV2_Activation : RankedTensorOf<[F32, BF16, I8]>;
+def DSV2_Activation : RankedTensorOf<[F32, BF16, I8, F8E4M3FN]>;
 def DSV2_Vector : TensorRankOf<[F32, F16, BF16], [1]>;
 
 def DSV2_Layer : ConfinedAttr<I64Attr, [IntNonNegative]>;

@@ -58,13 +58,15 @@ LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
                         int64_t layers, int64_t page) {
   if (latent <= 0 || rope <= 0 || layers <= 0 || page <= 0)
     return emitError() << "expects positive widths, layers and page size";
-  bool isInt8 = elementType.isSignlessInteger(8);
-  if (!elementType.isF32() && !elementType.isBF16() && !isInt8)
-    return emitError() << "expects elements of type f32, bf16 or i8, but found "
-                       << elementType;
+  bool hasScales =
+      elementType.isSignlessInteger(8) || isa<Float8E4M3FNType>(elementType);
+  if (!elementType.isF32() && !elementType.isBF16() && !hasScales)
+    return emitError()
+           << "expects elements of type f32, bf16, i8 or f8E4M3FN, but found "
+           << elementType;
   // Values of two bytes and scales of four lie behind the quants.
-  if (isInt8 && (latent % 2 != 0 || rope % 2 != 0))
-    return emitError() << "expects even widths of a cache of i8, but found "
-                       << latent << " + " << rope;
+  if (hasScales && (latent % 2 != 0 || rope % 2 != 0))
+    return emitError() << "expects even widths of a cache of " << elementType
+                       << ", but found " << latent << " + " << rope;
   return success();
 }

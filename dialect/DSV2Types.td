@@ -34,7 +34,9 @@ def DSV2_LatentCacheType : DSV2_Type<"LatentCache", "latent_cache"> {
 
     Elements are f32 or bf16. With i8, each 128 elements of the latent are
     rounded to `max|x| / 127` times an integer, the key is bf16, and a row ends
-    with the f32 scales: 656 instead of 1152 bytes for 512 + 64.
+    with the f32 scales: 656 instead of 1152 bytes for 512 + 64. With f8E4M3FN
+    they are `max|x| / 448` times a number of that type, and the scales lie
+    before the key.
 
     Example: `!dsv2.latent_cache<512 + 64xbf16, layers = 27, page = 64>`
   }];

@@ -74,12 +74,14 @@ def DSV2_GetWeightOp : DSV2_Op<"get_weight", [Pure,
 }
 
 def DSV2_QuantizeOp : DSV2_Op<"quantize", [Pure]> {
-  let summary = "Quantize a weight in groups along its last dimension";
+  let summary = "Quantize a weight";
   let description = [{
+    To integers in groups along the last dimension. To e4m3 in blocks:
+    `scale = max|x| / 448` of the block, quants rounded to nearest even.
     Constraints:
     - (C1) Shapes agree.
-    - (C2) The result has a `block_int8` or `block_int4` encoding and its
-      element type.
+    - (C2) The result has a `block_int8`, `block_int4` or `block_fp8` encoding
+      and its element type.
 
     Example:
 
@@ -88,7 +90,7 @@ def DSV2_QuantizeOp : DSV2_Op<"quantize", [Pure]> {
     ```
   }];
   let arguments = (ins RankedTensorOf<[AnyFloat]>:$weight);
-  let results = (outs RankedTensorOf<[I8, DSV2_I4]>:$result);
+  let results = (outs RankedTensorOf<[F8E4M3FN, I8, DSV2_I4]>:$result);
   let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($result)";
   let hasVerifier = 1;
 }
@@ -119,6 +121,7 @@ def DSV2_PackWeightOp : DSV2_Op<"pack_weight", [Pure]> {
     - (C1) Shapes and element types agree.
     - (C2) The result has a `panels` encoding whose format is the operand's
       encoding.
+    - (C3) With `interleave`, half of the rows of a matrix are a multiple of it.
 
     Example:
 
@@ -136,7 +139,8 @@ def DSV2_PackRowsOp : DSV2_Op<"pack_rows", [Pure, DSV2_RowWise]> {
   let summary = "Round or quantize activations for a matrix product";
   let description = [{
     To bf16: each element is rounded to nearest even. To i8: in groups along the
-    last dimension, `scale = max|x| / 127`, `quant = round(x / scale)`.
+    last dimension, `scale = max|x| / 127`, `quant = round(x / scale)`. To e4m3:
+    likewise, with `scale = max|x| / 448`.
     Constraints:
     - (C1) Shapes agree.
     - (C2) The result has a `rows` encoding.
@@ -148,7 +152,7 @@ def DSV2_PackRowsOp : DSV2_Op<"pack_rows", [Pure, DSV2_RowWise]> {
     ```
   }];
   let arguments = (ins RankedTensorOf<[F32]>:$input);
-  let results = (outs RankedTensorOf<[BF16, I8]>:$result);
+  let results = (outs RankedTensorOf<[BF16, I8, F8E4M3FN]>:$result);
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
   let hasVerifier = 1;
 }

@@ -38,14 +38,18 @@ LogicalResult RMSNormOp::verify() {
                     input.getDimSize(1)); // (C2)
 }
 
-/// Whether the formats of a packed input and a weight fit each other: i8 rows go
-/// with integer weights, bf16 rows with all but f32.
+/// Whether the formats of an input and a weight fit each other: i8 rows go with
+/// integer weights, fp8 rows with those in fp8, and bf16, packed or not, with
+/// all but f32.
 static bool formatsFit(RankedTensorType input, RankedTensorType weight) {
+  Type from = input.getElementType(), element = weight.getElementType();
+  if (from.isBF16())
+    return !element.isF32();
   if (!isa_and_nonnull<RowsAttr>(input.getEncoding()))
-    return input.getElementType().isF32();
-  Type element = weight.getElementType();
-  return input.getElementType().isInteger() ? element.isInteger()
-                                            : !element.isF32();
+    return from.isF32();
+  if (isa<Float8E4M3FNType>(from))
+    return from == element;
+  return from.isInteger() && element.isInteger();
 }
 
 LogicalResult LinearOp::verify() {

@@ -74,12 +74,15 @@ LogicalResult QuantizeOp::verify() {
   if (failed(expectSameShape(*this, getWeight(), getResult()))) // (C1)
     return failure();
   auto type = cast<RankedTensorType>(getType());
+  Attribute encoding = type.getEncoding();
   bool fits = type.getElementType().isInteger(8)
-                  ? isa_and_nonnull<BlockInt8Attr>(type.getEncoding())
-                  : isa_and_nonnull<BlockInt4Attr>(type.getEncoding());
+                  ? isa_and_nonnull<BlockInt8Attr>(encoding)
+              : type.getElementType().isInteger(4)
+                  ? isa_and_nonnull<BlockInt4Attr>(encoding)
+                  : isa_and_nonnull<BlockFp8Attr>(encoding);
   if (!fits) // (C2)
-    return emitOpError("expects a result of type i8 in block_int8 or of type "
-                       "i4 in block_int4, but found ")
+    return emitOpError("expects a result of type i8 in block_int8, i4 in "
+                       "block_int4 or f8E4M3FN in block_fp8, but found ")
            << type;
   return success();
 }
@@ -108,6 +111,10 @@ LogicalResult PackWeightOp::verify() {
     return emitOpError("expects a panels encoding of the operand's format, but "
                        "found ")
            << to;
+  int64_t pair = 2 * panels.getInterleave();
+  if (pair && (to.getRank() < 2 || to.getDimSize(to.getRank() - 2) % pair))
+    return emitOpError("expects halves of a matrix in runs of ") // (C3)
+           << panels.getInterleave() << " rows, but found " << to;
   return success();
 }
 

@@ -53,6 +53,9 @@ public:
   Status readRows(std::string_view name, int64_t firstRow, int64_t rows,
                   float *out) const override;
 
+  Status readFp8(std::string_view name, int64_t firstRow, int64_t rows,
+                 uint8_t *quants, float *scales) const override;
+
 private:
   Checkpoint() = default;
 
@@ -62,6 +65,7 @@ private:
                       const Config &config) const;
   Result<const TensorView *> findScales(const TensorView &weight,
                                         const Config &config) const;
+  Result<float> readScale(const TensorView &scales, int64_t index) const;
   Status readFp8Rows(const TensorView &weight, int64_t firstRow, int64_t rows,
                      float *out) const;
 

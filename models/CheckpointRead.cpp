@@ -76,7 +76,11 @@ Result<TensorInfo> Checkpoint::info(std::string_view name) const {
   if (!view)
     return Status(StatusCode::notFound,
                   path + ": there is no tensor '" + std::string(name) + "'");
-  return TensorInfo{view->dtype, view->shape};
+  TensorInfo info{view->dtype, view->shape};
+  info.hasFp8 = view->dtype == DataType::f8e4m3 && modelConfig.fp8 &&
+                modelConfig.fp8->rows == fp8BlockSize &&
+                modelConfig.fp8->cols == fp8BlockSize;
+  return info;
 }
 
 Status Checkpoint::readRows(std::string_view name, int64_t firstRow,
@@ -115,6 +119,18 @@ Status Checkpoint::readRows(std::string_view name, int64_t firstRow,
   return finite ? Status() : notFinite(path, view, first, count);
 }
 
+Result<float> Checkpoint::readScale(const TensorView &scales,
+                                    int64_t index) const {
+  float factor = elementAt(scales, index);
+  if (std::fabs(factor) <= largestScale)
+    return factor;
+  if (!std::isfinite(factor))
+    return notFinite(path, scales, index, 1);
+  return Status(StatusCode::dataLoss,
+                path + ": tensor '" + scales.name +
+                    "' holds a scale above 1e30, which overflows");
+}
+
 Status Checkpoint::readFp8Rows(const TensorView &weight, int64_t firstRow,
                                int64_t rows, float *out) const {
   Result<const TensorView *> found = findScales(weight, modelConfig);
@@ -127,20 +143,49 @@ Status Checkpoint::readFp8Rows(const TensorView &weight, int64_t firstRow,
   for (int64_t row = firstRow; row < firstRow + rows; ++row) {
     int64_t scale = row / blockRows * scales.shape[1];
     for (int64_t column = 0; column < columns; column += blockCols, ++scale) {
-      float factor = elementAt(scales, scale);
-      if (!(std::fabs(factor) <= largestScale)) {
-        if (!std::isfinite(factor))
-          return notFinite(path, scales, scale, 1);
-        return Status(StatusCode::dataLoss,
-                      path + ": tensor '" + scales.name +
-                          "' holds a scale above 1e30, which overflows");
-      }
+      Result<float> factor = readScale(scales, scale);
+      if (!factor.ok())
+        return factor.status();
       int64_t count = std::min(blockCols, columns - column);
       int64_t first = row * columns + column;
-      if (!convertE4m3(weight.data + first, count, factor, out))
+      if (!convertE4m3(weight.data + first, count, *factor, out))
         return notFinite(path, weight, first, count);
       out += count;
     }
   }
+  return Status();
+}
+
+Status Checkpoint::readFp8(std::string_view name, int64_t firstRow,
+                           int64_t rows, uint8_t *quants, float *scales) const {
+  Result<TensorInfo> shape = info(name);
+  if (!shape.ok())
+    return shape.status();
+  if (!shape->hasFp8)
+    return TensorSource::readFp8(name, firstRow, rows, quants, scales);
+  DSV2_RETURN_IF_ERROR(checkRows(name, *shape, firstRow, rows));
+  const TensorView &view = *find(name);
+  Result<const TensorView *> found = findScales(view, modelConfig);
+  if (!found.ok())
+    return found.status();
+  const TensorView &factors = **found;
+  int64_t first = firstRow * shape->rowSize();
+  int64_t count = rows * shape->rowSize();
+  if (count == 0)
+    return Status();
+  prefetch(files, view.data + first, static_cast<size_t>(count));
+  std::memcpy(quants, view.data + first, static_cast<size_t>(count));
+  bool hasNaN = std::any_of(quants, quants + count,
+                            [](uint8_t bits) { return (bits & 0x7f) == 0x7f; });
+  if (hasNaN)
+    return notFinite(path, view, first, count);
+  for (int64_t row = firstRow; row < firstRow + rows; ++row)
+    for (int64_t i = 0; i < factors.shape[1]; ++i) {
+      Result<float> factor =
+          readScale(factors, row / fp8BlockSize * factors.shape[1] + i);
+      if (!factor.ok())
+        return factor.status();
+      *scales++ = *factor;
+    }
   return Status();
 }

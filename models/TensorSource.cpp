@@ -28,3 +28,10 @@ Status TensorSource::readGroups(std::string_view name, int64_t, int64_t,
   return Status(StatusCode::invalidArgument,
                 "tensor '" + std::string(name) + "' is not stored in groups");
 }
+
+Status TensorSource::readFp8(std::string_view name, int64_t, int64_t, uint8_t *,
+                             float *) const {
+  return Status(StatusCode::invalidArgument,
+                "tensor '" + std::string(name) +
+                    "' is not stored as e4m3 in blocks of 128 x 128");
+}

@@ -26,6 +26,9 @@ enum class GroupFormat {
 /// Elements that share a scale.
 inline constexpr int64_t groupElements = 32;
 
+/// Rows and columns of a block of e4m3 that share an f32 scale.
+inline constexpr int64_t fp8BlockSize = 128;
+
 /// The stored type and the shape of a tensor.
 struct TensorInfo {
   DataType dtype = DataType::f32;
@@ -34,6 +37,9 @@ struct TensorInfo {
   GroupFormat groups = GroupFormat::none;
   /// Whether it is stored in that format, and readGroups() reads it.
   bool hasGroups = false;
+  /// Whether it is stored as e4m3 in blocks of 128 x 128, and readFp8() reads
+  /// it.
+  bool hasFp8 = false;
 
   /// All leading dimensions flattened; a vector is one row.
   int64_t rows() const {
@@ -64,6 +70,11 @@ public:
   virtual Status readGroups(std::string_view name, int64_t firstRow,
                             int64_t rows, int8_t *quants,
                             uint16_t *scales) const;
+
+  /// Writes the e4m3 of rows [firstRow, firstRow + rows) of a matrix that has
+  /// them, densely, and for each row the scales of its blocks.
+  virtual Status readFp8(std::string_view name, int64_t firstRow, int64_t rows,
+                         uint8_t *quants, float *scales) const;
 
 protected:
   /// The error of a range outside of the tensor, or success.

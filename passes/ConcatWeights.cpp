@@ -20,10 +20,11 @@ static Value getPlain(Value weight) {
   return type.getEncoding() || !type.hasStaticShape() ? Value() : weight;
 }
 
-/// Whether the groups of a format lie within rows.
+/// Whether the rows of a format can be stored one behind the other.
 static bool isGrouped(RankedTensorType type) {
   return type.hasStaticShape() &&
-         isa_and_nonnull<BlockInt8Attr, BlockInt4Attr>(type.getEncoding());
+         isa_and_nonnull<BlockInt8Attr, BlockInt4Attr, BlockFp8Attr>(
+             type.getEncoding());
 }
 
 /// Whether the weights before quantization can be concatenated instead.
@@ -40,6 +41,14 @@ bool dsv2::canConcat(Value a, Value b) {
       aType.getEncoding() != bType.getEncoding())
     return false;
   return arePlainAlike(a, b) || (isGrouped(aType) && isGrouped(bType));
+}
+
+bool dsv2::endsWithBlock(Value weight) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto blocks = dyn_cast_or_null<BlockFp8Attr>(type.getEncoding());
+  return !blocks ||
+         (type.getRank() >= 2 &&
+          type.getDimSize(type.getRank() - 2) % blocks.getRows() == 0);
 }
 
 Value dsv2::concatWeights(OpBuilder &builder, Location loc, int64_t dim,

@@ -81,6 +81,10 @@ private:
     }
     llvm::sort(group,
                [](LinearOp a, LinearOp b) { return a->isBeforeInBlock(b); });
+    // Nothing follows a weight that ends within a block.
+    for (size_t i = 0; i + 1 < group.size(); ++i)
+      if (!endsWithBlock(group[i].getWeight()))
+        group.truncate(i + 1);
     return group;
   }
 

@@ -53,9 +53,10 @@ struct FuseGate final : OpRewritePattern<SwigluOp> {
           op, "gate and up are not products of one input");
     if (!gate->hasOneUse() || !up->hasOneUse())
       return rewriter.notifyMatchFailure(op, "gate or up has other uses");
-    if (!canConcat(gate.getWeight(), up.getWeight()))
+    if (!canConcat(gate.getWeight(), up.getWeight()) ||
+        !endsWithBlock(gate.getWeight()))
       return rewriter.notifyMatchFailure(
-          op, "the weights differ in type or have blocks of several rows");
+          op, "the weights differ in type, or the gate ends within a block");
 
     Location loc = op.getLoc();
     Value weight = concatWeights(rewriter, loc, outputDim(gate),

@@ -23,6 +23,7 @@ enum class WeightFormat {
   Default, ///< That of the pass's `format` option.
   Keep,    ///< Left as it is.
   Bf16,    ///< Plain numbers.
+  Fp8,     ///< `#dsv2.block_fp8<128x128>`
   Int8,    ///< `#dsv2.block_int8<32>`
   Int4     ///< `#dsv2.block_int4<32>`
 };

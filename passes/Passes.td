@@ -21,6 +21,8 @@ class DSV2_FormatOption<string cppName, string flag, string default,
                    "The format it has"),
         clEnumValN(::mlir::dsv2::WeightFormat::Bf16, "bf16",
                    "16-bit floating point"),
+        clEnumValN(::mlir::dsv2::WeightFormat::Fp8, "fp8",
+                   "e4m3 in blocks of 128 x 128"),
         clEnumValN(::mlir::dsv2::WeightFormat::Int8, "int8",
                    "8-bit integers in groups of 32"),
         clEnumValN(::mlir::dsv2::WeightFormat::Int4, "int4",
@@ -214,8 +216,8 @@ def FuseDownProjectionsPass : Pass<"dsv2-fuse-down-projections"> {
     Weights that `dsv2.quantize` makes of one type are concatenated before it.
 
     Leaves alone routers, both halves of gated units (`dsv2-fuse-gate-up`),
-    weights of different types or in `block_fp8`, and those that are
-    computed from the first product.
+    weights of different types, those that are computed from the first product,
+    and weights behind one in `block_fp8` that ends within a block.
 
     Does not change rounding.
   }];
@@ -252,7 +254,8 @@ def FuseGateUpPass : Pass<"dsv2-fuse-gate-up"> {
     Weights that `dsv2.quantize` makes of one type are concatenated before it.
 
     Leaves alone gate and up of different inputs, with other uses, or whose
-    weights have different types or are in `block_fp8`.
+    weights have different types, and a gate in `block_fp8` that ends within a
+    block.
 
     Does not change rounding.
   }];

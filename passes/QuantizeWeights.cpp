@@ -23,12 +23,18 @@ namespace {
 
 /// Elements that share a scale: what packed formats are made for.
 constexpr int64_t groupSize = 32;
+/// Rows and columns that share a scale in fp8, as in DeepSeek-V3 checkpoints.
+constexpr int64_t fp8BlockSize = 128;
 
 /// The type of a weight in `format`.
 RankedTensorType typeIn(RankedTensorType type, WeightFormat format) {
   MLIRContext *context = type.getContext();
   if (format == WeightFormat::Bf16)
     return RankedTensorType::get(type.getShape(), BFloat16Type::get(context));
+  if (format == WeightFormat::Fp8)
+    return RankedTensorType::get(
+        type.getShape(), Float8E4M3FNType::get(context),
+        BlockFp8Attr::get(context, fp8BlockSize, fp8BlockSize));
   if (format == WeightFormat::Int8)
     return RankedTensorType::get(type.getShape(), IntegerType::get(context, 8),
                                  BlockInt8Attr::get(context, groupSize));

@@ -50,8 +50,10 @@ static std::string describe(Operation *op) {
       .Case([](tensor::ExtractSliceOp slice) { return describe(slice); })
       .Case([](linalg::TransposeOp) { return "t"; })
       .Case([](QuantizeOp quantize) {
-        unsigned width = getElementTypeOrSelf(quantize).getIntOrFloatBitWidth();
-        return ("int" + Twine(width)).str();
+        Type element = getElementTypeOrSelf(quantize);
+        return ((isa<FloatType>(element) ? "fp" : "int") +
+                Twine(element.getIntOrFloatBitWidth()))
+            .str();
       })
       .Case([](PackWeightOp) { return "packed"; })
       .Default([](Operation *other) {

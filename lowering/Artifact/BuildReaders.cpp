@@ -28,6 +28,12 @@ std::optional<x86::WeightFormat> groupFormatOf(RankedTensorType type) {
   return std::nullopt;
 }
 
+bool hasFp8Blocks(Attribute encoding) {
+  auto blocks = dyn_cast_or_null<BlockFp8Attr>(encoding);
+  return blocks && blocks.getRows() == ::dsv2::fp8BlockSize &&
+         blocks.getColumns() == ::dsv2::fp8BlockSize;
+}
+
 /// Translates one expression.
 class ReaderBuilder {
 public:
@@ -40,6 +46,8 @@ public:
     RankedTensorType type = weight.getWeightType();
     Reader reader = makeSourceReader(type.getShape(), *name, source);
     // A source that has other numbers, such as random ones, is quantized.
+    if (hasFp8Blocks(type.getEncoding()) && !reader->hasFp8())
+      reader = makeFp8Reader(reader);
     std::optional<x86::WeightFormat> format = groupFormatOf(type);
     if (format && !reader->hasGroups())
       reader = makeQuantizedReader(reader, *format);
@@ -110,10 +118,19 @@ FailureOr<Reader> ReaderBuilder::build(Value value) {
     return transpose(transposeOp);
   if (op->getNumOperands() == 0)
     return op->emitOpError("cannot be evaluated in a weight");
-  // Packing is the last step and quantizes as it packs, from the values before.
+  // Packing is the last step; integers are quantized as they are packed, from
+  // the values before.
   if (auto pack = dyn_cast<PackWeightOp>(op)) {
     auto quantize = pack.getWeight().getDefiningOp<QuantizeOp>();
-    return build(quantize ? quantize.getWeight() : pack.getWeight());
+    bool packs =
+        quantize && groupFormatOf(cast<RankedTensorType>(quantize.getType()));
+    FailureOr<Reader> input =
+        build(packs ? quantize.getWeight() : pack.getWeight());
+    auto type = cast<RankedTensorType>(pack.getType());
+    int64_t run = cast<PanelsAttr>(type.getEncoding()).getInterleave();
+    if (failed(input) || run == 0)
+      return input;
+    return makeInterleavedReader(*input, run);
   }
   FailureOr<Reader> input = build(op->getOperand(0));
   if (failed(input))
@@ -137,7 +154,11 @@ FailureOr<Reader> ReaderBuilder::build(Value value) {
               return *input;
             return (makeRoundReader(*input, type.getElementType()));
           })
-      .Case([&](QuantizeOp) -> FailureOr<Reader> {
+      .Case([&](QuantizeOp quantize) -> FailureOr<Reader> {
+        if (hasFp8Blocks(type.getEncoding()))
+          return makeFp8Reader(*input);
+        if (!groupFormatOf(type))
+          return quantize.emitOpError("expects blocks of 128 x 128 of fp8");
         return (makeQuantizedReader(*input, *groupFormatOf(type)));
       })
       .Default([](Operation *other) -> FailureOr<Reader> {

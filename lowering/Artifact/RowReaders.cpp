@@ -30,6 +30,11 @@ Status RowReader::readGroups(int64_t, int64_t, int8_t *, uint16_t *) const {
                 "a weight is read in groups that has none");
 }
 
+Status RowReader::readFp8(int64_t, int64_t, uint8_t *, float *) const {
+  return Status(::dsv2::StatusCode::internal,
+                "a weight is read as e4m3 that is not");
+}
+
 namespace {
 
 /// A checkpoint tensor, or a stack of them: `*` in the name is the index of
@@ -67,6 +72,22 @@ public:
                         return source.readGroups(
                             tensor, first, count, quants + done * rowSize(),
                             scales + done * x86::groupCount(rowSize()));
+                      });
+  }
+
+  bool hasFp8() const override {
+    auto info = source.info(tensorAt(0));
+    return info.ok() && info->hasFp8;
+  }
+
+  Status readFp8(int64_t firstRow, int64_t rows, uint8_t *quants,
+                 float *scales) const override {
+    return forTensors(firstRow, rows,
+                      [&](const std::string &tensor, int64_t first,
+                          int64_t count, int64_t done) {
+                        return source.readFp8(
+                            tensor, first, count, quants + done * rowSize(),
+                            scales + done * fp8Blocks(rowSize()));
                       });
   }
 
@@ -194,6 +215,22 @@ public:
                        return input.readGroups(
                            first, count, quants + done * rowSize(),
                            scales + done * x86::groupCount(rowSize()));
+                     });
+  }
+
+  bool hasFp8() const override {
+    return llvm::all_of(inputs,
+                        [](const Reader &input) { return input->hasFp8(); });
+  }
+
+  Status readFp8(int64_t firstRow, int64_t rows, uint8_t *quants,
+                 float *scales) const override {
+    return forInputs(firstRow, rows,
+                     [&](const RowReader &input, int64_t first, int64_t count,
+                         int64_t done) {
+                       return input.readFp8(
+                           first, count, quants + done * rowSize(),
+                           scales + done * fp8Blocks(rowSize()));
                      });
   }
 

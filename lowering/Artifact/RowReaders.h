@@ -35,11 +35,23 @@ RowReaderPtr makeConcatReader(ArrayRef<int64_t> shape, unsigned dim,
 /// The last two dimensions exchanged.
 RowReaderPtr makeTransposeReader(ArrayRef<int64_t> shape, RowReaderPtr input);
 
+/// `run` rows of the first half of each matrix and as many of its second half,
+/// in turn.
+RowReaderPtr makeInterleavedReader(RowReaderPtr input, int64_t run);
+
 /// Values rounded to a narrower floating-point type.
 RowReaderPtr makeRoundReader(RowReaderPtr input, Type element);
 
 /// Values rounded to int8 or int4 in groups.
 RowReaderPtr makeQuantizedReader(RowReaderPtr input, x86::WeightFormat format);
+
+/// Blocks of a row of `depth` elements of e4m3.
+inline int64_t fp8Blocks(int64_t depth) {
+  return (depth + ::dsv2::fp8BlockSize - 1) / ::dsv2::fp8BlockSize;
+}
+
+/// Values rounded to e4m3 in blocks of 128 x 128.
+RowReaderPtr makeFp8Reader(RowReaderPtr input);
 
 } // namespace mlir::dsv2
 

@@ -39,6 +39,15 @@ public:
   virtual ::dsv2::Status readGroups(int64_t firstRow, int64_t rows,
                                     int8_t *quants, uint16_t *scales) const;
 
+  /// Whether the rows are e4m3 in blocks of 128 x 128 of each matrix, and
+  /// readFp8() gives them.
+  virtual bool hasFp8() const { return false; }
+
+  /// The e4m3 of the rows, and for each row the scales of its blocks. Called
+  /// only where hasFp8() is true.
+  virtual ::dsv2::Status readFp8(int64_t firstRow, int64_t rows,
+                                 uint8_t *quants, float *scales) const;
+
   int64_t rowSize() const { return shape.empty() ? 1 : shape.back(); }
   int64_t rowCount() const;
 

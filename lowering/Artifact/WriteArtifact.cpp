@@ -65,6 +65,7 @@ static std::unique_ptr<schema::CacheLayoutT> cacheTable(LatentCacheType cache) {
   table->latent = cache.getLatent();
   table->rope = cache.getRope();
   table->element = row.isInt8()          ? schema::ElementType::i8
+                   : row.isFp8()         ? schema::ElementType::f8e4m3
                    : row.element.isF32() ? schema::ElementType::f32
                                          : schema::ElementType::bf16;
   table->page_size = cache.getPage();

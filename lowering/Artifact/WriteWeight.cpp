@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lowering/Artifact/WeightEvaluator.h"
+#include "lowering/Artifact/RowReaders.h"
 #include "lowering/NVPTX/PackWeights.h"
 #include "lowering/X86/PackWeights.h"
 #include "runtime/base/NumberFormats.h"
@@ -22,13 +22,16 @@ namespace {
 /// How the rows of a weight become bytes.
 struct Layout {
   /// Panels of one row are quantized rows for a GPU: those of a matrix, then
-  /// the scales of all of them.
-  enum class Kind { plain, panels, gpuRows } kind = Kind::plain;
+  /// the scales of all of them. Of e4m3 they are those of all matrices, then
+  /// the scales of all blocks.
+  enum class Kind { plain, panels, gpuRows, gpuBlocks } kind = Kind::plain;
   x86::WeightFormat format = x86::WeightFormat::f32; ///< unless plain
   Type element;                                      ///< of plain rows
   int64_t rows = 1; ///< of one matrix of a stack, or of everything when plain
   int64_t matrices = 1;
   int64_t depth = 1;
+  /// Rows of two halves alternate by so many; 0: they do not.
+  int64_t interleave = 0;
 
   bool hasGroups() const {
     return kind != Kind::plain && (format == x86::WeightFormat::int8 ||
@@ -39,10 +42,12 @@ struct Layout {
                                              : nvptx::WeightFormat::int4;
   }
   /// Rows that are written together.
-  int64_t unitRows() const { return kind == Kind::panels ? x86::panelRows : 1; }
-  int64_t unitsEach() const {
-    return kind == Kind::panels ? x86::panelCount(rows) : rows;
+  int64_t unitRows() const {
+    return kind == Kind::panels      ? x86::panelRows
+           : kind == Kind::gpuBlocks ? ::dsv2::fp8BlockSize
+                                     : 1;
   }
+  int64_t unitsEach() const { return llvm::divideCeil(rows, unitRows()); }
   int64_t unitBytes() const {
     switch (kind) {
     case Kind::plain:
@@ -51,14 +56,31 @@ struct Layout {
       return x86::panelBytes(format, depth);
     case Kind::gpuRows:
       return nvptx::rowBytes(gpuFormat(), depth);
+    case Kind::gpuBlocks:
+      return unitRows() * depth;
     }
     llvm_unreachable("all kinds are listed");
   }
-  /// Bytes of a unit that follow those of all units of its matrix.
-  int64_t tailBytes() const {
-    return kind == Kind::gpuRows ? nvptx::scaleBytes(gpuFormat(), depth) : 0;
+  /// Bytes of units [first, first + count) of a matrix. The last block of rows
+  /// may be shorter.
+  int64_t bytesOf(int64_t first, int64_t count) const {
+    int64_t missing = 0;
+    if (kind == Kind::gpuBlocks && first + count == unitsEach())
+      missing = unitsEach() * unitRows() - rows;
+    return count * unitBytes() - missing * depth;
   }
-  int64_t units() const { return unitsEach() * matrices; }
+  /// Scales of a block of rows of e4m3; both halves have theirs.
+  int64_t blockScales() const {
+    return fp8Blocks(depth) * (interleave ? 2 : 1);
+  }
+  /// Bytes of a unit that follow those of all units of its matrix, or of all
+  /// matrices.
+  int64_t tailBytes() const {
+    return kind == Kind::gpuRows ? nvptx::scaleBytes(gpuFormat(), depth)
+           : kind == Kind::gpuBlocks
+               ? blockScales() * static_cast<int64_t>(sizeof(float))
+               : 0;
+  }
 };
 
 Layout layoutOf(RankedTensorType type) {
@@ -70,12 +92,16 @@ Layout layoutOf(RankedTensorType type) {
   for (int64_t size : shape.drop_back(shape.empty() ? 0 : 1))
     allRows *= size;
   auto panels = dyn_cast_or_null<PanelsAttr>(type.getEncoding());
-  if (!panels) {
+  bool isPlain = !panels || (panels.getRows() == 1 && !panels.getFormat());
+  if (isPlain) {
     layout.rows = allRows;
     return layout;
   }
-  layout.kind =
-      panels.getRows() == 1 ? Layout::Kind::gpuRows : Layout::Kind::panels;
+  layout.interleave = panels.getInterleave();
+  layout.kind = isa_and_nonnull<BlockFp8Attr>(panels.getFormat())
+                    ? Layout::Kind::gpuBlocks
+                : panels.getRows() == 1 ? Layout::Kind::gpuRows
+                                        : Layout::Kind::panels;
   layout.rows = shape[shape.size() - 2];
   layout.matrices = allRows / layout.rows;
   layout.format = isa_and_nonnull<BlockInt8Attr>(panels.getFormat())
@@ -113,6 +139,25 @@ Status readGroups(const RowReader &reader, const Layout &layout, int64_t row,
   return Status();
 }
 
+/// Reads blocks of rows of e4m3; the scales of a block are those of its first
+/// row (of each half).
+Status evaluateBlocks(const RowReader &reader, const Layout &layout,
+                      int64_t row, int64_t rows, std::byte *out,
+                      std::byte *tail) {
+  int64_t blocks = fp8Blocks(layout.depth);
+  std::vector<float> scales(rows * blocks);
+  DSV2_RETURN_IF_ERROR(reader.readFp8(row, rows,
+                                      reinterpret_cast<uint8_t *>(out), // bytes
+                                      scales.data()));
+  for (int64_t r = 0; r < rows; r += layout.unitRows())
+    for (int64_t i = 0; i < layout.blockScales(); i += blocks) {
+      int64_t from = r + (i ? layout.interleave : 0);
+      std::memcpy(tail, &scales[from * blocks], blocks * 4);
+      tail += blocks * 4;
+    }
+  return Status();
+}
+
 /// Evaluates units [first, first + count) of one matrix into `out`, and what
 /// follows its last unit into `tail`.
 Status evaluateUnits(const RowReader &reader, const Layout &layout,
@@ -121,6 +166,8 @@ Status evaluateUnits(const RowReader &reader, const Layout &layout,
   int64_t firstRow = first * layout.unitRows();
   int64_t rows = std::min(count * layout.unitRows(), layout.rows - firstRow);
   int64_t row = matrix * layout.rows + firstRow;
+  if (layout.kind == Layout::Kind::gpuBlocks)
+    return evaluateBlocks(reader, layout, row, rows, out, tail);
   bool isGpu = layout.kind == Layout::Kind::gpuRows;
   if (isGpu || (layout.hasGroups() && reader.hasGroups())) {
     int64_t groups = x86::groupCount(layout.depth);
@@ -183,7 +230,7 @@ Status writePieces(const RowReader &reader, const Layout &layout,
   auto work = [&] {
     for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
       const Piece &piece = pieces[i];
-      bytes[i].resize(piece.count * layout.unitBytes());
+      bytes[i].resize(layout.bytesOf(piece.first, piece.count));
       tails[i].resize(piece.count * layout.tailBytes());
       statuses[i] =
           evaluateUnits(reader, layout, piece.matrix, piece.first, piece.count,
@@ -200,7 +247,9 @@ Status writePieces(const RowReader &reader, const Layout &layout,
     DSV2_RETURN_IF_ERROR(statuses[i]);
     DSV2_RETURN_IF_ERROR(sink(bytes[i]));
     tail.insert(tail.end(), tails[i].begin(), tails[i].end());
-    bool isLast = pieces[i].first + pieces[i].count == layout.unitsEach();
+    bool isLast = pieces[i].first + pieces[i].count == layout.unitsEach() &&
+                  (layout.kind == Layout::Kind::gpuRows ||
+                   pieces[i].matrix + 1 == layout.matrices);
     if (isLast && !tail.empty()) {
       DSV2_RETURN_IF_ERROR(sink(tail));
       tail.clear();
@@ -213,7 +262,8 @@ Status writePieces(const RowReader &reader, const Layout &layout,
 
 uint64_t mlir::dsv2::weightBytes(RankedTensorType type) {
   Layout layout = layoutOf(type);
-  return layout.units() * (layout.unitBytes() + layout.tailBytes());
+  return layout.matrices * (layout.bytesOf(0, layout.unitsEach()) +
+                            layout.unitsEach() * layout.tailBytes());
 }
 
 LogicalResult mlir::dsv2::writeWeight(WeightOp weight,
@@ -230,6 +280,8 @@ LogicalResult mlir::dsv2::writeWeight(WeightOp weight,
       makeRowReader(weight, source);
   if (failed(reader))
     return failure();
+  if (layout.kind == Layout::Kind::gpuBlocks && !(*reader)->hasFp8())
+    reader = makeFp8Reader(*reader);
 
   std::vector<Piece> pieces = piecesOf(layout);
   ArrayRef<Piece> rest = pieces;

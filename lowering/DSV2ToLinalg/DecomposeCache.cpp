@@ -70,9 +70,80 @@ static Value floatOf(LinalgBuilder &b, Value plane, Value row, Value column,
   return b.widen(arith::BitcastOp::create(b, type, bits));
 }
 
-/// `plane` with the latent and the key of each token in int8 rows.
-static Value appendInt8(LinalgBuilder &b, const CacheRow &layout, Value plane,
-                        Value rows, Value latent, Value key) {
+/// An f32 of at most 448 in magnitude as e4m3, rounded to nearest even.
+static Value toE4m3(LinalgBuilder &b, Value x) {
+  auto shiftRight = [&](Value value, int64_t count) -> Value {
+    return arith::ShRUIOp::create(b, value, b.i32(count));
+  };
+  auto bitsOf = [&](Value value) -> Value {
+    return arith::BitcastOp::create(b, b.getI32Type(), value);
+  };
+  Value sign = arith::AndIOp::create(b, shiftRight(bitsOf(x), 24), b.i32(0x80));
+  Value size = math::AbsFOp::create(b, x);
+  Value magnitude = bitsOf(size);
+  // Beside 2^14, multiples of the smallest subnormal are the last bits.
+  Value shifted = arith::AddFOp::create(b, size, b.f32(0x1p14));
+  Value subnormal =
+      arith::SubIOp::create(b, bitsOf(shifted), bitsOf(b.f32(0x1p14)));
+  Value odd = arith::AndIOp::create(b, shiftRight(magnitude, 20), b.i32(1));
+  Value rounded = arith::AddIOp::create(b, magnitude, odd);
+  // Half of the last bit kept, and another exponent bias.
+  rounded = arith::AddIOp::create(b, rounded, b.i32(0x7ffff - 0x3c000000));
+  Value isNormal = arith::CmpIOp::create(b, arith::CmpIPredicate::uge,
+                                         magnitude, b.i32(0x3c800000));
+  Value bits =
+      arith::SelectOp::create(b, isNormal, shiftRight(rounded, 20), subnormal);
+  bits = arith::OrIOp::create(b, bits, sign);
+  return arith::TruncIOp::create(b, b.getI8Type(), bits);
+}
+
+/// The value of e4m3 bits.
+static Value fromE4m3(LinalgBuilder &b, Value bits) {
+  Value wide = arith::ExtUIOp::create(b, b.getI32Type(), bits);
+  Value magnitude = arith::AndIOp::create(b, wide, b.i32(0x7f));
+  Value subnormal = arith::MulFOp::create(
+      b, arith::UIToFPOp::create(b, b.getF32Type(), magnitude), b.f32(0x1p-9));
+  Value normal = arith::AddIOp::create(
+      b, arith::ShLIOp::create(b, magnitude, b.i32(20)), b.i32(0x3c000000));
+  Value isNormal =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::uge, magnitude, b.i32(8));
+  Value value = arith::SelectOp::create(
+      b, isNormal, arith::BitcastOp::create(b, b.getF32Type(), normal),
+      subnormal);
+  Value isNegative =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::uge, wide, b.i32(0x80));
+  return arith::SelectOp::create(b, isNegative, arith::NegFOp::create(b, value),
+                                 value);
+}
+
+/// The scale of a group whose largest magnitude is `largest`.
+static Value scaleOf(LinalgBuilder &b, const CacheRow &layout, Value largest) {
+  if (layout.isInt8())
+    return arith::DivFOp::create(b, largest, b.f32(127));
+  largest = arith::MaximumFOp::create(b, largest, b.f32(1e-4));
+  return arith::DivFOp::create(b, largest, b.f32(448));
+}
+
+/// The quant of `x` in a group of that scale, in a byte.
+static Value quantOf(LinalgBuilder &b, const CacheRow &layout, Value x,
+                     Value scale) {
+  double most = layout.isInt8() ? 127 : 448;
+  // 0 / 0 would be NaN; any divisor gives the zeros wanted.
+  Value isZero =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, scale, b.f32(0));
+  Value divisor = arith::SelectOp::create(b, isZero, b.f32(1), scale);
+  Value scaled = arith::DivFOp::create(b, x, divisor);
+  scaled = arith::MinimumFOp::create(b, scaled, b.f32(most));
+  scaled = arith::MaximumFOp::create(b, scaled, b.f32(-most));
+  if (layout.isFp8())
+    return toE4m3(b, scaled);
+  scaled = math::RoundEvenOp::create(b, scaled);
+  return arith::FPToSIOp::create(b, b.getI8Type(), scaled);
+}
+
+/// `plane` with the latent and the key of each token in rows with scales.
+static Value appendQuantized(LinalgBuilder &b, const CacheRow &layout,
+                             Value plane, Value rows, Value latent, Value key) {
   AffineExpr t, k;
   bindDims(b.getContext(), t, k);
   OpFoldResult tokens = b.size(latent, 0);
@@ -89,22 +160,14 @@ static Value appendInt8(LinalgBuilder &b, const CacheRow &layout, Value plane,
                                return arith::MaximumFOp::create(b, s[1], size);
                              });
     scales = b.elementwise(scales, b.getF32Type(),
-                           [](LinalgBuilder &b, ValueRange s) -> Value {
-                             return arith::DivFOp::create(b, s[0], b.f32(127));
+                           [&](LinalgBuilder &b, ValueRange s) -> Value {
+                             return scaleOf(b, layout, s[0]);
                            });
-    Value quants = b.generic(
-        {{t, k}, {t}, {t, k}}, {part, scales}, bytes(width),
-        [](LinalgBuilder &b, ValueRange s) -> Value {
-          // 0 / 0 would be NaN; any divisor gives the zeros wanted.
-          Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ,
-                                               s[1], b.f32(0));
-          Value divisor = arith::SelectOp::create(b, isZero, b.f32(1), s[1]);
-          Value scaled = arith::DivFOp::create(b, s[0], divisor);
-          scaled = arith::MinimumFOp::create(b, scaled, b.f32(127));
-          scaled = arith::MaximumFOp::create(b, scaled, b.f32(-127));
-          scaled = math::RoundEvenOp::create(b, scaled);
-          return arith::FPToSIOp::create(b, b.getI8Type(), scaled);
-        });
+    Value quants =
+        b.generic({{t, k}, {t}, {t, k}}, {part, scales}, bytes(width),
+                  [&](LinalgBuilder &b, ValueRange s) -> Value {
+                    return quantOf(b, layout, s[0], s[1]);
+                  });
     Value scaleBytes = b.generic({{t}, {t, k}}, scales, bytes(4),
                                  [&](LinalgBuilder &b, ValueRange s) {
                                    return byteOf(b, s[0], b.loop(k));
@@ -129,8 +192,9 @@ Results decompose(LinalgBuilder &b, CacheAppendOp op) {
   CacheRow layout(type);
   Value plane = getPlane(b, op.getCache(), op.getLayer());
   Value rows = getBatchField(b, op.getBatch(), BatchField::CacheRows);
-  if (layout.isInt8()) {
-    plane = appendInt8(b, layout, plane, rows, op.getLatent(), op.getKey());
+  if (layout.hasScales()) {
+    plane =
+        appendQuantized(b, layout, plane, rows, op.getLatent(), op.getKey());
     return {
         CacheUpdateOp::create(b, type, op.getCache(), op.getLayer(), plane)};
   }
@@ -175,7 +239,7 @@ Results decompose(LinalgBuilder &b, CacheGatherOp op) {
                      });
   };
   CacheRow layout(type);
-  if (!layout.isInt8()) {
+  if (!layout.hasScales()) {
     auto part = [&](int64_t column) {
       return [&plane, column](LinalgBuilder &b, Value row, Value i) {
         Value at = arith::AddIOp::create(b, i, b.index(column));
@@ -194,8 +258,11 @@ Results decompose(LinalgBuilder &b, CacheGatherOp op) {
         Value group = arith::DivUIOp::create(b, i, b.index(CacheRow::group));
         Value scale =
             floatOf(b, plane, row, at(b, layout.scaleStart(), group, 4), 4);
-        Value quant = arith::SIToFPOp::create(b, b.getF32Type(),
-                                              b.extract(plane, {row, i}));
+        Value byte = b.extract(plane, {row, i});
+        Value quant =
+            layout.isFp8()
+                ? fromE4m3(b, byte)
+                : arith::SIToFPOp::create(b, b.getF32Type(), byte).getResult();
         return arith::MulFOp::create(b, quant, scale);
       });
   Value key = gather(layout.rope, [&](LinalgBuilder &b, Value row, Value i) {

@@ -280,7 +280,7 @@ LogicalResult Emitter::storeResults(Operation *clone) {
       Value whole = tensor::CastOp::create(
           b,
           RankedTensorType::get(cast<MemRefType>(plane.getType()).getShape(),
-                                cache.getElementType()),
+                                rows.getElementType()),
           updated);
       write(whole, plane);
       continue;
@@ -345,10 +345,10 @@ void Emitter::bindPlane() {
       continue;
     KernelArgument argument{Kind::cachePlane, operand.getOperandNumber()};
     argument.writes = llvm::is_contained(source->getResultTypes(), type);
-    plane =
-        addBinding(MemRefType::get({limits.cacheRows, CacheRow(type).width()},
-                                   type.getElementType()),
-                   argument);
+    CacheRow row(type);
+    plane = addBinding(MemRefType::get({limits.cacheRows, row.width()},
+                                       row.planeType().getElementType()),
+                       argument);
     return;
   }
 }

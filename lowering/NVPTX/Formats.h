@@ -6,7 +6,9 @@
 // of rows of a weight, K its depth and Kp is K rounded up to a multiple of 128.
 //
 //   bf16  [N][K] bf16, as in a checkpoint: for TMA and for 16-byte loads alike
-//   fp8   [N][K] e4m3, as in a checkpoint; its f32 scales are another weight
+//   fp8   [N][K] e4m3, as in a checkpoint, of all matrices of a stack; then
+//         [N/128][K/128] f32 scales of all of them, [N/128][2][K/128] where
+//         rows alternate: those of gate, then those of up
 //   int8  [N][Kp] quants, then [N][Kp/32] f16 scales
 //   int4  [N][Kp/2] pairs of quants, then [N][Kp/32] f16 scales
 //
@@ -34,6 +36,9 @@ enum class WeightFormat : uint8_t { bf16, fp8, int8, int4 };
 
 /// Consecutive k that share a scale of int8 and int4.
 inline constexpr int64_t groupSize = 32;
+
+/// Rows and columns of a weight that share a scale of fp8.
+inline constexpr int64_t fp8BlockSize = 128;
 
 inline constexpr int64_t paddedDepth(int64_t depth) {
   return (depth + 127) / 128 * 128;
@@ -83,8 +88,10 @@ inline constexpr QuantPlace placeOfQuant(WeightFormat format, int64_t k) {
           within >= 4};
 }
 
-/// With swiglu, rows of gate and up alternate by eight: where row `row` of the
-/// gate (up) projection lies among both.
+/// With swiglu, rows of gate and up alternate by so many.
+inline constexpr int64_t interleavedRows = 8;
+
+/// Where row `row` of the gate (up) projection lies among both.
 inline constexpr int64_t interleavedRow(int64_t row, bool up) {
   return row / 8 * 16 + (up ? 8 : 0) + row % 8;
 }

@@ -14,8 +14,9 @@ namespace mlir::dsv2::nvptx {
 /// What x and w are.
 ///   bf16  rows of bf16
 ///   fp8   rows of e4m3 with f32 scales: of w one for each 128 x 128 tile,
-///         [stacked N / 128, K / 128]; of x one for each row and 128 k,
-///         [maxRows][K / 128]
+///         [stacked N / 128, K / 128], or with swiglu one for its rows of gate
+///         and one for those of up, [stacked N / 128, 2, K / 128]; of x one for
+///         each row and 128 k, [maxRows][K / 128]
 enum class GemmFormat : uint8_t { bf16, fp8 };
 enum class GemmOutput : uint8_t { bf16, f32 };
 

@@ -79,6 +79,8 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
   Type f32Type = getF32Type();
   int64_t stackTiles = llvm::divideCeil(spec.rows, int64_t(128));
   Value scaleRow = add(mul(tile.stack, stackTiles), div(tile.column, 128));
+  int64_t kinds = spec.swiglu ? 2 : 1; // of rows of w: gate and up
+  scaleRow = mul(scaleRow, kinds);
   Value weightScales =
       element(binding(shape.weightScales), f32Type, mul(scaleRow, shape.steps));
   Value rowScales[2];
@@ -90,10 +92,15 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
   }
   // The scales of a step are loaded one step ahead.
   auto scalesOf = [&](Value step) {
-    Value weight = load(f32Type, element(weightScales, f32Type, step));
-    return SmallVector<Value>{
-        fmul(load(f32Type, element(rowScales[0], f32Type, step)), weight),
-        fmul(load(f32Type, element(rowScales[1], f32Type, step)), weight)};
+    SmallVector<Value> scales;
+    for (int64_t kind = 0; kind < kinds; ++kind) {
+      Value at = element(weightScales, f32Type, step);
+      Value weight = load(f32Type, offset(at, 4 * kind * shape.steps));
+      for (Value rows : rowScales)
+        scales.push_back(
+            fmul(load(f32Type, element(rows, f32Type, step)), weight));
+    }
+    return scales;
   };
 
   SmallVector<Value> inits(count, f32(0));
@@ -102,7 +109,7 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
   SmallVector<Value> results = loop(
       i32(0), i32(shape.steps), 1, inits, [&](Value step, ValueRange carried) {
         RingState state = RingState::of(carried.slice(count, 2));
-        ValueRange scales = carried.take_back(2);
+        ValueRange scales = carried.take_back(2 * kinds);
         SmallVector<Value> following =
             scalesOf(min(add(step, 1), shape.steps - 1));
         waitParity(ring.fullAt(*this, state.stage), state.phase);
@@ -112,7 +119,10 @@ SmallVector<Value> GemmEmitter::multiplyScaled(const GemmTile &tile,
         release(state.stage, {});
         SmallVector<Value> next;
         for (int64_t i = 0; i < count; ++i)
-          next.push_back(fma(products[i], scales[i / 2 % 2], carried[i]));
+          // Four of each eight columns, of gate and of up in turn.
+          next.push_back(fma(products[i],
+                             scales[i / 2 % 2 + 2 * (i / 4 % kinds)],
+                             carried[i]));
         state.next(*this, shape.stages).appendTo(next);
         llvm::append_range(next, following);
         return next;

@@ -29,8 +29,11 @@ GemvShape::GemvShape(const GemvSpec &spec) {
   tileRows = 16 * rowGroups;
   tiles = llvm::divideCeil(spec.rows, tileRows);
   int64_t stepsOfWarp = llvm::divideCeil(steps, splits);
-  // Two batches are in registers at a time, beside scales and what fp8 becomes.
+  // Two batches are in registers at a time, beside scales and what fp8 becomes:
+  // with the sums of many rows it leaves room for less.
   int64_t most = format == WeightFormat::bf16 ? 4 : 3;
+  if (format == WeightFormat::fp8 && spec.maxRows > 8)
+    most = spec.swiglu ? 1 : 2;
   batches = llvm::divideCeil(stepsOfWarp, most);
   batch = llvm::divideCeil(stepsOfWarp, batches);
 

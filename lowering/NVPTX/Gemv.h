@@ -33,7 +33,8 @@ enum class GemvType : uint8_t { bf16, f32 };
 /// Bindings, in order:
 ///   x            [rows][heads][K]
 ///   w            Formats.h; heads or experts matrices
-///   [scales]     f32, with fp8: one for each 128 x 128 of each matrix
+///   [scales]     f32, with fp8: one for each 128 x 128 of each matrix; with
+///                swiglu one for the rows of gate in it, then one for up
 ///   [gamma]      f32 [K], with norm
 ///   [offsets]    i32 [experts + 1], with experts, and
 ///   [active]     i32 [experts]: the experts that have slots, then anything

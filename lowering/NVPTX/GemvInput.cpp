@@ -19,7 +19,8 @@ static constexpr int64_t virtualWarps = 8;
 /// Parts of a row that a warp loads at once: more would need registers that
 /// hold the weights (and scales) on their way.
 static int64_t partsAtOnce(const GemvSpec &spec, int64_t parts) {
-  return std::min<int64_t>(parts, spec.norm ? 2 : 4);
+  bool many = spec.norm || spec.input == GemvType::f32;
+  return std::min<int64_t>(parts, many ? 2 : 4);
 }
 
 void GemvEmitter::prepare(Value matrix, Rows rows) {

@@ -19,12 +19,12 @@ static constexpr float bias = 12582912.0f;
 static constexpr int64_t biasBits = 0x4b400000;
 
 /// Values a step keeps: two rows, and their scales.
-static int64_t valuesOfStep(WeightFormat format) {
+static int64_t valuesOfStep(WeightFormat format, bool swiglu) {
   switch (format) {
   case WeightFormat::bf16:
     return 2;
   case WeightFormat::fp8:
-    return 3;
+    return swiglu ? 4 : 3;
   case WeightFormat::int8:
   case WeightFormat::int4:
     return 4;
@@ -70,15 +70,17 @@ GemvEmitter::Batch GemvEmitter::loadBatch(Value matrix, Value tile,
       scales[1] = offset(scales[0], 8 * shape.scaleBytes);
   }
   if (spec.format == WeightFormat::fp8) {
-    // One scale for all rows of the tile.
+    // One scale for all rows of the tile; with swiglu another for those of up.
     Value block = div(mul(tile, shape.tileRows), 128);
     if (shape.rowGroups > 1)
       block = div(min(row, spec.rows - 1), 128);
-    int64_t blocks = (spec.rows + 127) / 128;
+    int64_t blocks = (spec.rows + 127) / 128, steps = spec.depth / 128;
     if (shape.matrices > 1)
       block = add(block, mul(matrix, blocks));
-    scales[0] = element(binding(shape.scales), getF32Type(),
-                        mul(block, spec.depth / 128));
+    if (spec.swiglu)
+      block = mul(block, 2);
+    scales[0] = element(binding(shape.scales), getF32Type(), mul(block, steps));
+    scales[1] = offset(scales[0], 4 * steps);
   }
 
   Batch batch;
@@ -93,8 +95,9 @@ GemvEmitter::Batch GemvEmitter::loadBatch(Value matrix, Value tile,
       batch.push_back(
           loadStream(four, offset(rowData, mul(step, GemvShape::stepBytes))));
     if (spec.format == WeightFormat::fp8)
-      batch.push_back(
-          load(getF32Type(), element(scales[0], getF32Type(), div(step, 2))));
+      for (int64_t half = 0; half < (spec.swiglu ? 2 : 1); ++half)
+        batch.push_back(load(
+            getF32Type(), element(scales[half], getF32Type(), div(step, 2))));
     if (hasGroups(spec.format)) {
       bool pair = spec.format == WeightFormat::int8;
       Type type = pair ? i32Type : vectorOf(2, i32Type);
@@ -110,7 +113,7 @@ SmallVector<Value> GemvEmitter::multiplyBatch(ArrayRef<Value> batch,
                                               Value firstStep, ValueRange sums,
                                               bool last) {
   SmallVector<Value> current(sums);
-  int64_t values = valuesOfStep(spec.format);
+  int64_t values = valuesOfStep(spec.format, spec.swiglu);
   for (int64_t i = 0; i < shape.batch; ++i) {
     ArrayRef<Value> weights = batch.slice(i * values, values);
     Value step = add(add(firstStep, i * shape.splits), split);
@@ -199,9 +202,14 @@ SmallVector<Value> GemvEmitter::multiplyFp8(ArrayRef<Value> weights, Value step,
           part, {rows[0][i], rows[1][i], rows[0][i + 1], rows[1][i + 1]},
           {x[i], x[i + 1]}, MatrixElement::f16);
     auto [even, odd] = inputScales(tile, div(step, 2));
-    Value scales[2] = {fmul(even, weights[2]), fmul(odd, weights[2])};
+    Value scales[2][2]; // of the rows, of the columns
+    for (int64_t row = 0; row < 2; ++row) {
+      Value weight = weights[spec.swiglu ? 2 + row : 2];
+      scales[row][0] = fmul(even, weight);
+      scales[row][1] = fmul(odd, weight);
+    }
     for (int64_t i = 0; i < 4; ++i)
-      result.push_back(fma(part[i], scales[i % 2], sums[4 * tile + i]));
+      result.push_back(fma(part[i], scales[i / 2][i % 2], sums[4 * tile + i]));
   }
   return result;
 }

@@ -68,6 +68,32 @@ KernelInfo emitGatherRows(ModuleOp module, StringRef name,
                     });
 }
 
+KernelInfo emitGatherFp8(ModuleOp module, StringRef name,
+                         const GatherFp8Spec &spec) {
+  constexpr int64_t bytes = 16; // of a thread at a time
+  int64_t pieces = spec.depth / bytes, scales = spec.depth / scaleColumns;
+  Launch launch;
+  launch.threads = std::min<int64_t>(256, llvm::alignTo(pieces, 32));
+  launch.workgroups = {
+      .count = spec.rowsPerToken, .tile = 1, .dim = Dim::tokens};
+  RowEmitter k(module, name, 5, launch);
+  k.launchDependents();
+  Type i32Type = k.getI32Type(), f32Type = k.getF32Type();
+  Value row = k.workgroup();
+  Value from = k.load(i32Type, k.element(k.binding(2), i32Type, row));
+  auto copy = [&](unsigned input, unsigned output, Type type, int64_t count) {
+    Value source = k.rowAt(k.binding(input), type, from, count);
+    Value target = k.rowAt(k.binding(output), type, row, count);
+    k.loop(k.thread(), k.i32(count), k.i32(launch.threads), [&](Value i) {
+      k.store(k.load(type, k.element(source, type, i)),
+              k.element(target, type, i));
+    });
+  };
+  copy(0, 3, k.vectorOf(4, i32Type), pieces);
+  copy(1, 4, f32Type, scales);
+  return k.finish();
+}
+
 KernelInfo emitSwiGlu(ModuleOp module, StringRef name, const SwiGluSpec &spec) {
   MapShape shape{spec.rowsPerToken, spec.depth, spec.format};
   return emitRowMap(

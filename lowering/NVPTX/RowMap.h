@@ -60,6 +60,15 @@ struct GatherRowsSpec {
 KernelInfo emitGatherRows(ModuleOp module, StringRef name,
                           const GatherRowsSpec &spec);
 
+/// y[r][:] = x[rows[r]][:] in fp8 as it is, for rowsPerToken rows a token.
+/// Bindings: x, its scales, rows i32, y, its scales.
+struct GatherFp8Spec {
+  int64_t rowsPerToken;
+  int64_t depth;
+};
+KernelInfo emitGatherFp8(ModuleOp module, StringRef name,
+                         const GatherFp8Spec &spec);
+
 /// y[r][:] = silu(gate[r][:]) * up[r][:] for rowsPerToken rows a token, in
 /// float32. Bindings: gate, up (may be the same buffer), y rows.
 struct SwiGluSpec {

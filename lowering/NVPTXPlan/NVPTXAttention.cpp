@@ -27,14 +27,29 @@ static int64_t maxCacheRows(LatentCacheType cache) {
          cache.getPage();
 }
 
+/// How rows of the cache are stored; nullopt where no kernel writes them.
+static std::optional<CacheFormat> cacheFormat(LatentCacheType cache) {
+  if (cache.getElementType().isBF16())
+    return CacheFormat::bf16;
+  if (isa<Float8E4M3FNType>(cache.getElementType()) &&
+      cache.getLatent() % scaleColumns == 0)
+    return CacheFormat::fp8;
+  return std::nullopt;
+}
+
+static StringRef cacheName(CacheFormat format) {
+  return format == CacheFormat::fp8 ? "fp8" : "bf16";
+}
+
 FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
                                             Builder &builder) {
   LatentCacheType cache = op.getCache().getType();
   TensorView kv = builder.view(op.getKv());
   TensorView gamma = builder.view(op.getGamma());
-  if (!gamma.elementType.isF32() || !cache.getElementType().isBF16() ||
-      kv.strides.back() != 1 || cache.getLatent() % 4 != 0 ||
-      cache.getRope() % 4 != 0 || kv.rowStride() % 4 != 0)
+  std::optional<CacheFormat> format = cacheFormat(cache);
+  if (!gamma.elementType.isF32() || !format || kv.strides.back() != 1 ||
+      cache.getLatent() % 4 != 0 || cache.getRope() % 4 != 0 ||
+      kv.rowStride() % 4 != 0)
     return false;
   CacheAppendSpec spec;
   spec.latent = cache.getLatent();
@@ -42,13 +57,11 @@ FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
   spec.stride = kv.rowStride();
   spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
   spec.bf16Input = kv.elementType.isBF16();
-  spec.format = CacheFormat::bf16;
+  spec.format = *format;
   std::string name =
-      ("latent_append_" +
-       Twine(spec.format == CacheFormat::bf16 ? "bf16" : "f32") + "_" +
-       Twine(spec.latent) + "_" + Twine(spec.rope) + "_stride" +
-       Twine(spec.stride) + (spec.bf16Input ? "_frombf16" : "") + "_eps" +
-       bitsOf(spec.epsilon))
+      ("latent_append_" + cacheName(spec.format) + "_" + Twine(spec.latent) +
+       "_" + Twine(spec.rope) + "_stride" + Twine(spec.stride) +
+       (spec.bf16Input ? "_frombf16" : "") + "_eps" + bitsOf(spec.epsilon))
           .str();
   if (failed(use(op, builder, name,
                  [&](ModuleOp module, StringRef symbol) {
@@ -69,7 +82,8 @@ FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
   TensorView latents = builder.view(op.getQLatent());
   TensorView rotated = builder.view(op.getQRope());
   TensorView output = builder.view(op.getResult());
-  if (!cache.getElementType().isBF16() || !latents.elementType.isBF16() ||
+  std::optional<CacheFormat> format = cacheFormat(cache);
+  if (!format || !latents.elementType.isBF16() ||
       !rotated.elementType.isBF16() || !latents.isDense() ||
       !rotated.isDense() || !output.isDense())
     return false;
@@ -79,6 +93,7 @@ FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
   spec.heads = latents.shape[1];
   spec.cache.latent = cache.getLatent();
   spec.cache.rope = cache.getRope();
+  spec.cache.format = *format;
   spec.cache.rows = maxCacheRows(cache);
   spec.cache.pageSize = cache.getPage();
   spec.cache.pagesPerSequence =
@@ -92,6 +107,8 @@ FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
   if (output.elementType.isBF16() &&
       succeeded(checkLatentAttention(spec, reason)))
     return tiledAttention(op, spec, builder);
+  if (format != CacheFormat::bf16)
+    return op.emitOpError("expects a cache that kernels read: ") << reason;
   return rowAttention(op, builder);
 }
 
@@ -100,11 +117,12 @@ FailureOr<bool> NVPTXProvider::tiledAttention(LatentAttentionOp op,
                                               Builder &builder) {
   const CachePlane &plane = spec.cache;
   std::string suffix =
-      ("_" + Twine(spec.heads) + "x" + Twine(plane.latent) + "_" +
-       Twine(plane.rope) + "_page" + Twine(plane.pageSize) + "x" +
-       Twine(plane.pagesPerSequence) + "_split" + Twine(spec.splitTokens) +
-       "of" + Twine(spec.maxContext) + "_max" + Twine(spec.tokens) + "x" +
-       Twine(spec.sequences) + "_scale" + bitsOf(spec.scale))
+      ((plane.format == CacheFormat::fp8 ? "_fp8_" : "_") + Twine(spec.heads) +
+       "x" + Twine(plane.latent) + "_" + Twine(plane.rope) + "_page" +
+       Twine(plane.pageSize) + "x" + Twine(plane.pagesPerSequence) + "_split" +
+       Twine(spec.splitTokens) + "of" + Twine(spec.maxContext) + "_max" +
+       Twine(spec.tokens) + "x" + Twine(spec.sequences) + "_scale" +
+       bitsOf(spec.scale))
           .str();
   // Nothing is written to the partial results of a single split.
   bool divided = spec.splits() > 1;

@@ -49,14 +49,22 @@ static std::string sizesOf(const DotProductSpec &spec) {
       .str();
 }
 
+/// Columns of the result.
+static int64_t columnsOf(const NVPTXProvider::Product &product) {
+  return product.swiglu ? product.spec.rows / 2 : product.spec.rows;
+}
+
 /// Where rows and heads lie, as far as they are not dense.
-static std::string placesOf(const DotProductSpec &spec) {
+static std::string placesOf(const NVPTXProvider::Product &product) {
+  const DotProductSpec &spec = product.spec;
+  int64_t columns = columnsOf(product);
   int64_t heads = spec.heads > 1 ? 1 : 0;
   return unless(spec.inputStride, spec.heads * spec.depth, "from") +
          unless(spec.inputHeadStride, heads * spec.depth, "head") +
-         unless(spec.outputStride, spec.heads * spec.rows, "to") +
-         unless(spec.outputHeadStride, heads * spec.rows, "head") +
-         (spec.residual ? "_add" : "") +
+         unless(spec.outputStride, spec.heads * columns, "to") +
+         unless(spec.outputHeadStride, heads * columns, "head") +
+         (product.gamma ? "_norm_eps" + bitsOf(product.epsilon) : "") +
+         (product.swiglu ? "_swiglu" : "") + (spec.residual ? "_add" : "") +
          unless(spec.residualStride, spec.residual ? spec.outputStride : 0,
                 "addfrom") +
          (spec.gather ? "_gather" : "") +
@@ -72,7 +80,11 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
   spec.format = product.format;
   spec.input = from.bf16Input ? GemvType::bf16 : GemvType::f32;
   spec.output = from.bf16Output ? GemvType::bf16 : GemvType::f32;
+  spec.norm = static_cast<bool>(product.gamma);
+  if (spec.norm)
+    spec.epsilon = product.epsilon;
   spec.residual = from.residual;
+  spec.swiglu = product.swiglu;
   spec.heads = from.heads;
   spec.experts = from.experts;
   spec.gather = from.gather;
@@ -84,10 +96,15 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
   spec.residualStride = from.residualStride;
   spec.maxRows = product.maxRows;
   std::string reason;
-  if (hasManyTokens(at) || !from.bf16Weight || failed(checkGemv(spec, reason)))
+  if (hasManyTokens(at) || product.fp8Input || !from.bf16Weight ||
+      failed(checkGemv(spec, reason)))
     return false;
 
   SmallVector<BindingAttr> bindings = {product.input, product.weight};
+  if (product.weightScales)
+    bindings.push_back(product.weightScales);
+  if (product.gamma)
+    bindings.push_back(product.gamma);
   if (from.experts)
     bindings.append({product.offsets, product.active, product.activeCount});
   if (from.gather)
@@ -102,7 +119,7 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
         ("gemv_" + formatName(spec.format) + "_" +
          (from.bf16Input ? "bf16" : "f32") + "_" +
          (from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
-         placesOf(from) + "_max" + Twine(maxRows))
+         placesOf(product) + "_max" + Twine(maxRows))
             .str();
     return use(
         at, builder, name,
@@ -169,69 +186,83 @@ static KernelInfo emitGatherSlots(ModuleOp module, StringRef name,
                     });
 }
 
-FailureOr<BindingAttr> NVPTXProvider::gatherSlots(Operation *at,
-                                                  const Product &product,
-                                                  Builder &builder) {
+LogicalResult NVPTXProvider::gatherSlots(Operation *at, Product &product,
+                                         Builder &builder) {
   int64_t slots = product.spec.slotsPerToken, depth = product.spec.depth;
-  BindingAttr gathered = builder.scratch(
-      "slots", product.maxRows * slots * depth * 2, Access::Out);
-  std::string name =
-      ("gather_slots_" + Twine(slots) + "x" + Twine(depth)).str();
-  if (failed(use(at, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitGatherSlots(module, symbol, slots, depth);
-                 },
-                 {product.input, product.slotToken, gathered})))
-    return failure();
-  return readable(gathered);
+  int64_t elements = product.maxRows * slots * depth;
+  std::string sizes = (Twine(slots) + "x" + Twine(depth)).str();
+  LogicalResult used = success();
+  if (product.fp8Input) {
+    BindingAttr quants = builder.scratch(
+        "slots", elements + elements / scaleColumns * 4, Access::Out);
+    BindingAttr scales = behind(quants, elements);
+    used = use(at, builder, "gather_slots_fp8_" + sizes,
+               [&](ModuleOp module, StringRef symbol) {
+                 return emitGatherFp8(module, symbol, {slots, depth});
+               },
+               {product.input, product.inputScales, product.slotToken, quants,
+                scales});
+    product.input = readable(quants);
+    product.inputScales = behind(product.input, elements);
+  } else {
+    BindingAttr rows = builder.scratch("slots", elements * 2, Access::Out);
+    used = use(at, builder, "gather_slots_" + sizes,
+               [&](ModuleOp module, StringRef symbol) {
+                 return emitGatherSlots(module, symbol, slots, depth);
+               },
+               {product.input, product.slotToken, rows});
+    product.input = readable(rows);
+  }
+  return used;
 }
 
-FailureOr<bool> NVPTXProvider::gemm(Operation *at, const Product &product,
+FailureOr<bool> NVPTXProvider::gemm(Operation *at, Product product,
                                     Builder &builder) {
   const DotProductSpec &from = product.spec;
   GemmSpec spec;
   spec.rows = from.rows;
   spec.depth = from.depth;
   spec.maxRows = product.maxRows * from.slotsPerToken;
+  bool fp8 = product.format == WeightFormat::fp8;
+  spec.format = fp8 ? GemmFormat::fp8 : GemmFormat::bf16;
   spec.output = from.bf16Output ? GemmOutput::bf16 : GemmOutput::f32;
   spec.residual = from.residual;
+  spec.swiglu = product.swiglu;
   spec.heads = from.heads;
   spec.experts = from.experts;
   spec.dim = from.dim;
   if (from.inputStride != from.heads * from.depth)
     spec.inputStride = from.inputStride;
-  if (from.outputStride != from.heads * from.rows)
+  if (from.outputStride != from.heads * columnsOf(product))
     spec.outputStride = from.outputStride;
   bool denseHeads = from.heads == 1 || (from.inputHeadStride == from.depth &&
                                         from.outputHeadStride == from.rows);
   bool sameResidual =
       !from.residual || from.residualStride == from.outputStride;
   std::string reason;
-  if (!hasManyTokens(at) || !from.bf16Input || !from.bf16Weight ||
-      !denseHeads || !sameResidual || failed(checkGemm(spec, reason)))
+  bool isRounded = fp8 ? product.fp8Input : from.bf16Input && from.bf16Weight;
+  if (!hasManyTokens(at) || !isRounded || !denseHeads || !sameResidual ||
+      failed(checkGemm(spec, reason)))
     return false;
 
   // The tensor cores read the rows of an expert where they lie together.
-  BindingAttr rows = product.input;
-  if (from.gather) {
-    if (spec.inputStride)
-      return false;
-    FailureOr<BindingAttr> gathered = gatherSlots(at, product, builder);
-    if (failed(gathered))
-      return failure();
-    rows = *gathered;
-  }
-  SmallVector<BindingAttr> bindings = {rows, product.weight};
+  if (from.gather && spec.inputStride)
+    return false;
+  if (from.gather && failed(gatherSlots(at, product, builder)))
+    return failure();
+  SmallVector<BindingAttr> bindings = {product.input, product.weight};
+  if (fp8)
+    bindings.append({product.inputScales, product.weightScales});
   if (from.experts)
     bindings.push_back(product.offsets);
   if (from.residual)
     bindings.push_back(product.residual);
   bindings.push_back(product.output);
-  DotProductSpec places = from;
-  places.gather = false;
+  product.spec.gather = false;
   std::string name =
-      ("gemm_bf16_" + Twine(from.bf16Output ? "bf16" : "f32") + "_" +
-       sizesOf(from) + placesOf(places) + "_max" + Twine(spec.maxRows))
+      ("gemm_" + formatName(product.format) + "_" +
+       Twine(from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
+       placesOf(product) + "_max" + Twine(spec.maxRows))
           .str();
   if (failed(use(
           at, builder, name,
@@ -258,7 +289,8 @@ FailureOr<bool> NVPTXProvider::dotProduct(Operation *at, const Product &product,
   std::string name =
       ("dot_" + Twine(typeName(spec.bf16Input)) + "_" +
        typeName(spec.bf16Weight) + "_" + typeName(spec.bf16Output) + "_" +
-       sizesOf(spec) + placesOf(spec) + unless(spec.slotsPerToken, 1, "slots"))
+       sizesOf(spec) + placesOf(product) +
+       unless(spec.slotsPerToken, 1, "slots"))
           .str();
   if (failed(use(
           at, builder, name,

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/RowMap.h"
 #include "lowering/NVPTXPlan/NVPTXProvider.h"
 
 using namespace mlir;
@@ -16,22 +17,78 @@ using plan::TensorView;
 static bool setWeight(const TensorView &weight, NVPTXProvider::Product &to) {
   to.weight = weight.binding(Access::In);
   auto packed = dyn_cast_or_null<PanelsAttr>(weight.encoding);
-  if (packed && packed.getRows() == 1) {
+  to.swiglu = packed && packed.getInterleave() > 0;
+  if (packed && packed.getRows() == 1 && packed.getFormat()) {
     if (isa_and_nonnull<BlockInt8Attr>(packed.getFormat()))
       to.format = WeightFormat::int8;
     else if (isa_and_nonnull<BlockInt4Attr>(packed.getFormat()))
       to.format = WeightFormat::int4;
+    else if (isa_and_nonnull<BlockFp8Attr>(packed.getFormat()))
+      to.format = WeightFormat::fp8;
     else
       return false;
+    // The scales follow all matrices.
+    if (to.format == WeightFormat::fp8)
+      to.weightScales = behind(to.weight, llvm::product_of(weight.shape));
     return true;
   }
   to.spec.bf16Weight = weight.elementType.isBF16();
-  return !weight.encoding && (to.spec.bf16Weight || weight.elementType.isF32());
+  return (!weight.encoding || to.swiglu) &&
+         (to.spec.bf16Weight || weight.elementType.isF32());
+}
+
+FailureOr<bool> NVPTXProvider::gatedProduct(SwigluOp op, Operation *product,
+                                            Builder &builder) {
+  Value result = op.getResult();
+  if (auto linearOp = dyn_cast<LinearOp>(product))
+    return linear(linearOp, op, result, Value(), builder);
+  return groupedLinear(cast<GroupedLinearOp>(product), op, result, builder);
+}
+
+void NVPTXProvider::setOutput(Value result, Product &to, Builder &builder) {
+  TensorView output = builder.view(result);
+  to.spec.outputStride = output.rowStride();
+  to.spec.bf16Output = !output.elementType.isF32();
+  bool rounds = rowFormat(output.elementType) == RowFormat::fp8;
+  to.output =
+      rounds ? builder.scratch("swiglu", 2 * llvm::product_of(output.shape),
+                               Access::Out)
+             : output.binding(Access::Out);
+}
+
+LogicalResult NVPTXProvider::packRounded(Operation *at, Value result,
+                                         const Product &product,
+                                         Builder &builder) {
+  TensorView output = builder.view(result);
+  if (rowFormat(output.elementType) != RowFormat::fp8)
+    return success();
+  PackRowsSpec spec;
+  spec.heads = output.rows.multiple; // rows of a token lie like heads
+  spec.depth = output.shape.back();
+  spec.tokenStride = spec.heads * spec.depth;
+  spec.headStride = spec.depth;
+  spec.bf16Input = true;
+  spec.format = RowFormat::fp8;
+  SmallVector<plan::BindingAttr> bindings = {readable(product.output)};
+  llvm::append_range(bindings, rowBindings(output, Access::Out));
+  std::string name = ("pack_rows_fp8_" + Twine(spec.heads) + "x" +
+                      Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) +
+                      "_" + Twine(spec.headStride) + "_frombf16")
+                         .str();
+  return use(
+      at, builder, name,
+      [&](ModuleOp module, StringRef symbol) {
+        return emitPackRows(module, symbol, spec);
+      },
+      bindings);
 }
 
 static void setInput(const TensorView &input, NVPTXProvider::Product &to) {
   RowPlace place = rowPlace(input);
   to.input = input.binding(Access::In);
+  to.fp8Input = rowFormat(input.elementType) == RowFormat::fp8;
+  if (to.fp8Input)
+    to.inputScales = rowBindings(input, Access::In)[1];
   to.spec.bf16Input = place.isBf16;
   to.spec.inputStride = place.rowStride;
   to.spec.inputHeadStride = place.headStride;
@@ -40,17 +97,22 @@ static void setInput(const TensorView &input, NVPTXProvider::Product &to) {
 
 FailureOr<bool> NVPTXProvider::linear(LinearOp op, Operation *at, Value result,
                                       Value residual, Builder &builder) {
-  TensorView input = builder.view(op.getInput());
-  TensorView weight = builder.view(op.getWeight());
-  TensorView output = builder.view(result);
   Product product;
-  if (!setWeight(weight, product) || output.elementType.isBF16() ||
-      input.rows.multiple != 1)
+  Value rows = op.getInput();
+  if (normalizesInput(op)) {
+    auto norm = rows.getDefiningOp<RMSNormOp>();
+    rows = norm.getInput();
+    product.gamma = builder.view(norm.getGamma()).binding(Access::In);
+    product.epsilon = static_cast<float>(norm.getEps().convertToDouble());
+  }
+  TensorView input = builder.view(rows);
+  TensorView weight = builder.view(op.getWeight());
+  if (!setWeight(weight, product) || input.rows.multiple != 1)
     return false;
   setInput(input, product);
   product.spec.rows = weight.shape[0];
   product.spec.depth = weight.shape[1];
-  product.spec.outputStride = output.rowStride();
+  setOutput(result, product, builder);
   product.maxRows = input.rows.dim == plan::Dim::Tokens
                         ? builder.programTokens()
                         : builder.limits().maxOf(input.rows.dim);
@@ -60,8 +122,11 @@ FailureOr<bool> NVPTXProvider::linear(LinearOp op, Operation *at, Value result,
     product.spec.residualStride = addend.rowStride();
     product.residual = addend.binding(Access::In);
   }
-  product.output = output.binding(Access::Out);
-  return multiply(at, product, builder);
+  FailureOr<bool> done = multiply(at, product, builder);
+  if (succeeded(done) && *done &&
+      failed(packRounded(at, result, product, builder)))
+    return failure();
+  return done;
 }
 
 FailureOr<bool> NVPTXProvider::headProject(HeadProjectOp op, Builder &builder) {
@@ -83,11 +148,11 @@ FailureOr<bool> NVPTXProvider::headProject(HeadProjectOp op, Builder &builder) {
   return multiply(op, product, builder);
 }
 
-FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op,
-                                             Builder &builder) {
+FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op, Operation *at,
+                                             Value result, Builder &builder) {
   TensorView input = builder.view(op.getInput());
   TensorView weight = builder.view(op.getWeight());
-  TensorView output = builder.view(op.getResult());
+  TensorView output = builder.view(result);
   Product product;
   if (!setWeight(weight, product) || !output.isDense())
     return false;
@@ -98,7 +163,7 @@ FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op,
   product.spec.depth = weight.shape[2];
   product.spec.slotsPerToken = output.rows.multiple;
   product.spec.gather = op.getSlotToken() != nullptr;
-  product.spec.outputStride = output.rowStride();
+  setOutput(result, product, builder);
   // A token chooses an expert once.
   product.maxRows = builder.programTokens();
   auto read = [&](Value value) {
@@ -109,8 +174,11 @@ FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op,
   product.activeCount = read(op.getCount());
   if (product.spec.gather)
     product.slotToken = read(op.getSlotToken());
-  product.output = output.binding(Access::Out);
-  return multiply(op, product, builder);
+  FailureOr<bool> done = multiply(at, product, builder);
+  if (succeeded(done) && *done &&
+      failed(packRounded(at, result, product, builder)))
+    return failure();
+  return done;
 }
 
 FailureOr<bool> NVPTXProvider::multiply(Operation *at, Product product,
@@ -118,11 +186,12 @@ FailureOr<bool> NVPTXProvider::multiply(Operation *at, Product product,
   FailureOr<bool> done = gemv(at, product, builder);
   if (failed(done) || *done)
     return done;
-  if (product.format != WeightFormat::bf16 &&
-      failed(dequantize(at, product, builder)))
+  if (hasGroups(product.format) && failed(dequantize(at, product, builder)))
     return failure();
   done = gemm(at, product, builder);
   if (failed(done) || *done)
     return done;
+  if (product.format != WeightFormat::bf16 || product.swiglu || product.gamma)
+    return at->emitOpError("expects a product that has a kernel");
   return dotProduct(at, product, builder);
 }

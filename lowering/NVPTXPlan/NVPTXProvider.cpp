@@ -6,11 +6,13 @@
 
 #include "lowering/NVPTXPlan/NVPTXProvider.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::nvptx;
+using plan::BindingAttr;
 using plan::TensorView;
 
 std::optional<RowFormat> nvptx::rowFormat(Type type) {
@@ -19,7 +21,24 @@ std::optional<RowFormat> nvptx::rowFormat(Type type) {
     return RowFormat::f32;
   if (element.isBF16())
     return RowFormat::bf16;
+  if (isa<Float8E4M3FNType>(element))
+    return RowFormat::fp8;
   return std::nullopt;
+}
+
+BindingAttr nvptx::behind(BindingAttr binding, int64_t offset) {
+  return BindingAttr::get(binding.getContext(), binding.getAccess(),
+                          binding.getKind(), binding.getSymbol(),
+                          binding.getIndex(), binding.getOffset() + offset);
+}
+
+SmallVector<BindingAttr> nvptx::rowBindings(const TensorView &view,
+                                            plan::Access access) {
+  SmallVector<BindingAttr> bindings = {view.binding(access)};
+  // The scales follow as many rows as there may be.
+  if (isa<Float8E4M3FNType>(view.elementType))
+    bindings.push_back(behind(bindings[0], llvm::product_of(view.shape)));
+  return bindings;
 }
 
 StringRef nvptx::nameOf(RowFormat format) {
@@ -35,11 +54,6 @@ RowPlace nvptx::rowPlace(const TensorView &view) {
   if (view.shape.size() == 3)
     place.headStride = view.strides[1];
   return place;
-}
-
-bool nvptx::hasManyTokens(Operation *op) {
-  auto function = op->getParentOfType<func::FuncOp>();
-  return !function->hasAttr("dsv2.max_query_tokens");
 }
 
 FailureOr<bool> NVPTXProvider::dispatchKernel(
@@ -69,6 +83,13 @@ FailureOr<bool> NVPTXProvider::dispatchKernel(
 // Fusion of sums and gathers
 //===----------------------------------------------------------------------===//
 
+static bool isGatedProduct(Operation *op) {
+  if (auto linear = dyn_cast<LinearOp>(op))
+    return isInterleaved(linear.getWeight());
+  auto grouped = dyn_cast<GroupedLinearOp>(op);
+  return grouped && isInterleaved(grouped.getWeight());
+}
+
 /// The operand of a sum whose kernel can add the other one: a product or a
 /// combination that nothing else reads. Null when there is none.
 static Operation *fusedProducer(arith::AddFOp add) {
@@ -81,12 +102,23 @@ static Operation *fusedProducer(arith::AddFOp add) {
   return nullptr;
 }
 
+/// The product of gate and up that a SwiGLU is computed with, or null.
+static Operation *gatedProductOf(SwigluOp op) {
+  auto slice = op.getGate().getDefiningOp<tensor::ExtractSliceOp>();
+  Operation *product = slice ? slice.getSource().getDefiningOp() : nullptr;
+  return product && isGatedProduct(product) ? product : nullptr;
+}
+
 bool NVPTXProvider::isFusedIntoUser(Operation *op) {
+  if (isGatedProduct(op))
+    return true;
   if (op->getNumResults() != 1 || !op->hasOneUse())
     return false;
   Operation *user = *op->getUsers().begin();
   if (isa<SelectRowsOp>(op))
     return isa<RMSNormOp>(user);
+  if (auto product = dyn_cast<LinearOp>(user); product && isa<RMSNormOp>(op))
+    return product.getInput() == op->getResult(0) && normalizesInput(product);
   auto add = dyn_cast<arith::AddFOp>(user);
   return add && fusedProducer(add) == op;
 }
@@ -118,12 +150,16 @@ FailureOr<bool> NVPTXProvider::dispatch(Operation *op, Builder &builder) {
       .Case(
           [&](HeadProjectOp project) { return headProject(project, builder); })
       .Case([&](GroupedLinearOp product) {
-        return groupedLinear(product, builder);
+        return groupedLinear(product, product, product.getResult(), builder);
       })
       .Case([&](EmbedOp embedOp) { return embed(embedOp, builder); })
       .Case([&](RMSNormOp norm) { return rmsNorm(norm, builder); })
       .Case([&](PackRowsOp pack) { return packRows(pack, builder); })
-      .Case([&](SwigluOp swigluOp) { return swiglu(swigluOp, builder); })
+      .Case([&](SwigluOp swigluOp) {
+        Operation *product = gatedProductOf(swigluOp);
+        return product ? gatedProduct(swigluOp, product, builder)
+                       : swiglu(swigluOp, builder);
+      })
       .Case([&](RopeOp ropeOp) { return rope(ropeOp, builder); })
       .Case([&](arith::AddFOp sum) { return add(sum, builder); })
       .Case([&](RouteOp routeOp) { return route(routeOp, builder); })

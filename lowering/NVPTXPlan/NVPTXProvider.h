@@ -14,6 +14,7 @@
 #include "lowering/NVPTX/DotProduct.h"
 #include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/RowEmitter.h"
+#include "lowering/NVPTXPlan/ProductShapes.h"
 #include "lowering/Plan/KernelCall.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -31,9 +32,17 @@ public:
     DotProductSpec spec;
     /// Of the weight, unless it is f32 by `spec`.
     WeightFormat format = WeightFormat::bf16;
+    /// x is in rows of e4m3.
+    bool fp8Input = false;
+    /// Rows of the weight are those of gate and up in turn, and
+    /// y = silu(gate) * up.
+    bool swiglu = false;
     /// The most rows of x, without experts; with them, that one of them gets.
     int64_t maxRows = 0;
     plan::BindingAttr input, weight, output;
+    plan::BindingAttr inputScales, weightScales; ///< of fp8
+    plan::BindingAttr gamma;                     ///< normalizes x
+    float epsilon = 0;
     plan::BindingAttr residual, slotToken;          ///< when `spec` has them
     plan::BindingAttr offsets, active, activeCount; ///< with experts
   };
@@ -50,20 +59,27 @@ private:
   FailureOr<bool> linear(LinearOp op, Operation *at, Value result,
                          Value residual, Builder &builder);
   FailureOr<bool> headProject(HeadProjectOp op, Builder &builder);
-  FailureOr<bool> groupedLinear(GroupedLinearOp op, Builder &builder);
+  FailureOr<bool> groupedLinear(GroupedLinearOp op, Operation *at, Value result,
+                                Builder &builder);
+  /// SwiGLU in the product of gate and up, which `product` is.
+  FailureOr<bool> gatedProduct(SwigluOp op, Operation *product,
+                               Builder &builder);
+  /// Where a product writes `result`: packRounded() then makes it fp8 rows.
+  void setOutput(Value result, Product &to, Builder &builder);
+  LogicalResult packRounded(Operation *at, Value result, const Product &product,
+                            Builder &builder);
   FailureOr<bool> multiply(Operation *at, Product product, Builder &builder);
   // NVPTXProductKernels.cpp
   /// Kernels that take some products; false when not this one.
   FailureOr<bool> gemv(Operation *at, const Product &product, Builder &builder);
-  FailureOr<bool> gemm(Operation *at, const Product &product, Builder &builder);
+  FailureOr<bool> gemm(Operation *at, Product product, Builder &builder);
   /// Takes all plain weights.
   FailureOr<bool> dotProduct(Operation *at, const Product &product,
                              Builder &builder);
   /// Lets the product read its weight as bf16.
   LogicalResult dequantize(Operation *at, Product &product, Builder &builder);
-  /// The rows of x, by slot.
-  FailureOr<plan::BindingAttr>
-  gatherSlots(Operation *at, const Product &product, Builder &builder);
+  /// Lets the product read the rows of x by slot.
+  LogicalResult gatherSlots(Operation *at, Product &product, Builder &builder);
   // NVPTXRows.cpp
   FailureOr<bool> embed(EmbedOp op, Builder &builder);
   FailureOr<bool> rmsNorm(RMSNormOp op, Builder &builder);
@@ -116,17 +132,18 @@ struct RowPlace {
 };
 RowPlace rowPlace(const plan::TensorView &view);
 
-/// Whether the program of `op` is for many tokens of a sequence: tensor cores
-/// then earn their tiles. A program has one kind of product, since the kinds
-/// differ in the order of sums.
-bool hasManyTokens(Operation *op);
-
 using plan::bitsOf;
 using plan::readable;
+
+/// The bytes `offset` behind those of a binding.
+plan::BindingAttr behind(plan::BindingAttr binding, int64_t offset);
 
 /// The format of activations; nullopt for others.
 std::optional<RowFormat> rowFormat(Type type);
 StringRef nameOf(RowFormat format);
+/// The bindings of rows: fp8 has quants and scales.
+SmallVector<plan::BindingAttr> rowBindings(const plan::TensorView &view,
+                                           plan::Access access);
 
 } // namespace mlir::dsv2::nvptx
 

@@ -58,7 +58,8 @@ FailureOr<bool> NVPTXProvider::rmsNorm(RMSNormOp op, Builder &builder) {
                                        gamma.binding(Access::In)};
   if (gather)
     bindings.push_back(builder.batch(BatchField::LogitRows));
-  bindings.push_back(builder.view(op.getResult()).binding(Access::Out));
+  llvm::append_range(bindings,
+                     rowBindings(builder.view(op.getResult()), Access::Out));
 
   std::string name =
       ("rms_norm_" + nameOf(*format) + "_" + Twine(spec.depth) +
@@ -89,11 +90,10 @@ FailureOr<bool> NVPTXProvider::packRows(PackRowsOp op, Builder &builder) {
        Twine(spec.headStride) + (spec.bf16Input ? "_frombf16" : "") +
        (spec.dim == Dim::logitRows ? "_logits" : ""))
           .str();
-  return dispatchKernel(op, builder,
-                        {name,
-                         {input.binding(Access::In),
-                          builder.view(op.getResult()).binding(Access::Out)}},
-                        emitPackRows, spec);
+  SmallVector<BindingAttr> bindings = {input.binding(Access::In)};
+  llvm::append_range(bindings,
+                     rowBindings(builder.view(op.getResult()), Access::Out));
+  return dispatchKernel(op, builder, {name, bindings}, emitPackRows, spec);
 }
 
 FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
@@ -114,11 +114,11 @@ FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
        Twine(spec.depth) + "_stride" + Twine(spec.stride) +
        (spec.bf16Input ? "_frombf16" : ""))
           .str();
-  return dispatchKernel(op, builder,
-                        {name,
-                         {gate.binding(Access::In), up.binding(Access::In),
-                          builder.view(op.getResult()).binding(Access::Out)}},
-                        emitSwiGlu, spec);
+  SmallVector<BindingAttr> bindings = {gate.binding(Access::In),
+                                       up.binding(Access::In)};
+  llvm::append_range(bindings,
+                     rowBindings(builder.view(op.getResult()), Access::Out));
+  return dispatchKernel(op, builder, {name, bindings}, emitSwiGlu, spec);
 }
 
 FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {

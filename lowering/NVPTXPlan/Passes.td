@@ -14,9 +14,16 @@ def PackForNVPTXPass : Pass<"dsv2-pack-for-nvptx", "::mlir::func::FuncOp"> {
   let description = [{
     Weights of matrix products become plain rows of bf16, the router's of f32.
     Weights in groups of 32 of int8 or int4 are packed row by row
-    (`panels<1>`, see `lowering/NVPTX/Formats.h`); where a kernel cannot take
-    their shape, and in other formats, they become bf16 of the values they stand
-    for. Activations that enter a product are rounded to rows of bf16.
+    (`panels<1>`, see `lowering/NVPTX/Formats.h`), and so are those in blocks of
+    128 x 128 of fp8; where a kernel cannot take their shape, and in other
+    formats, they become bf16 of the values they stand for. Activations that
+    enter a product are rounded to rows of bf16, or of fp8 where tensor cores
+    multiply them with weights in fp8: in functions without
+    `dsv2.max_query_tokens`. In the others, products round their input
+    themselves, where it is not written rounded anyway.
+
+    The halves of a weight whose products only go through a SwiGLU into another
+    product are interleaved, for kernels that compute both.
 
     Before:
 

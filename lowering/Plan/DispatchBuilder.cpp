@@ -31,6 +31,10 @@ RowCount DispatchBuilder::rowsOf(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   if (!hasDynamicRows(type))
     return {};
+  // What is computed by the dispatch of another operation has no place.
+  auto knownRows = [&](Value from) {
+    return isPlaced(from) ? view(from).rows : rowsOf(from);
+  };
   Operation *op = value.getDefiningOp();
   if (!op)
     return {Dim::Tokens, 1};
@@ -45,16 +49,16 @@ RowCount DispatchBuilder::rowsOf(Value value) {
       .Case([&](GroupedLinearOp linear) {
         Value rows =
             linear.getSlotToken() ? linear.getSlotToken() : linear.getInput();
-        return view(rows).rows;
+        return knownRows(rows);
       })
       .Case([&](CombineExpertsOp combine) {
-        return view(combine.getWeights()).rows;
+        return knownRows(combine.getWeights());
       })
       .Default([&](Operation *other) {
         for (Value operand : other->getOperands())
           if (auto operandType = dyn_cast<RankedTensorType>(operand.getType());
               operandType && hasDynamicRows(operandType))
-            return view(operand).rows;
+            return knownRows(operand);
         return RowCount{Dim::Tokens, 1};
       });
 }
@@ -67,9 +71,11 @@ static int64_t rowsBytes(ArrayRef<int64_t> shape, Type element,
     outer *= size;
   if (auto rows = dyn_cast_or_null<RowsAttr>(encoding)) {
     int64_t padded = llvm::alignTo(last, rows.getGroup());
-    int64_t row = element.isInteger(8)
-                      ? llvm::alignTo(padded + padded / rows.getGroup() * 8, 64)
-                      : padded * elementBytes(element);
+    int64_t row = padded * elementBytes(element);
+    if (element.isInteger(8))
+      row = llvm::alignTo(padded + padded / rows.getGroup() * 8, 64);
+    else if (isa<Float8E4M3FNType>(element))
+      row += padded / rows.getGroup() * 4;
     return outer * row;
   }
   return outer * last * elementBytes(element);
@@ -360,12 +366,20 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
     if (isa<RankedTensorType>(argument.getType()))
       views[argument] = batchView(BatchField::Tokens);
 
+  auto isFused = [&](Operation *op) {
+    return op && llvm::any_of(providers, [&](KernelProvider *provider) {
+             return provider->isFusedIntoUser(op);
+           });
+  };
   for (Operation &op : body.without_terminator()) {
     if (isa<tensor::DimOp, arith::ConstantOp, tensor::EmptyOp>(op))
       continue;
     if (failed(checkShapes(&op)))
       return failure();
     if (namesPlace(&op)) {
+      // Parts of what has no place have none.
+      if (op.getNumOperands() && isFused(op.getOperand(0).getDefiningOp()))
+        continue;
       if (failed(place(&op)))
         return failure();
       continue;
@@ -374,10 +388,7 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
       program.setAttention("latent");
     else if (isa<AttentionOp, ExpandedAttentionOp>(op))
       program.setAttention("expanded");
-    bool isFused = llvm::any_of(providers, [&](KernelProvider *provider) {
-      return provider->isFusedIntoUser(&op);
-    });
-    if (isFused)
+    if (isFused(&op))
       continue;
     bool found = false;
     for (KernelProvider *provider : providers) {

@@ -40,7 +40,8 @@ public:
   /// diagnostic.
   virtual FailureOr<bool> dispatch(Operation *op, DispatchBuilder &builder) = 0;
 
-  /// Whether `op` is computed by the dispatch of its only user.
+  /// Whether `op` is computed by the dispatch of what reads it, and its result
+  /// has no place.
   virtual bool isFusedIntoUser(Operation *op) { return false; }
 };
 

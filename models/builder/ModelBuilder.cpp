@@ -341,7 +341,9 @@ OwningOpRef<ModuleOp> ModelBuilder::build() {
 
   Type element = options.cache == CacheElement::f32    ? Type(f32)
                  : options.cache == CacheElement::bf16 ? Type(b.getBF16Type())
-                                                       : Type(b.getI8Type());
+                 : options.cache == CacheElement::int8
+                     ? Type(b.getI8Type())
+                     : Type(Float8E4M3FNType::get(context));
   auto cacheType =
       LatentCacheType::get(context, config.kvLoraRank, config.qkRopeHeadDim,
                            element, config.layers, options.pageSize);

@@ -23,7 +23,7 @@
 namespace mlir::dsv2 {
 
 /// What the rows of the cache hold.
-enum class CacheElement { f32, bf16, int8 };
+enum class CacheElement { f32, bf16, int8, fp8 };
 
 struct BuilderOptions {
   /// Where the weights come from: a checkpoint directory or the name of a

@@ -72,6 +72,23 @@ inline float e4m3ToFloat(uint8_t bits) {
   return (bits & 0x80u) ? -magnitude : magnitude;
 }
 
+/// Rounded to nearest even; beyond 448 the value is 448.
+inline uint8_t floatToE4m3(float value) {
+  uint32_t bits = std::bit_cast<uint32_t>(value);
+  uint32_t sign = (bits >> 24) & 0x80u, magnitude = bits & 0x7fffffffu;
+  // Beside 2^14, multiples of the smallest subnormal are the last bits.
+  uint32_t subnormal =
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0x1p14f) -
+      std::bit_cast<uint32_t>(0x1p14f);
+  uint32_t normal =
+      (magnitude + 0x7ffffu + ((magnitude >> 20) & 1u) - 0x3c000000u) >> 20;
+  uint32_t result = magnitude < 0x3c800000u    ? subnormal
+                    : magnitude < 0x43e00000u  ? normal // below 448
+                    : magnitude <= 0x7f800000u ? 0x7eu
+                                               : 0x7fu; // NaN
+  return static_cast<uint8_t>(sign | result);
+}
+
 } // namespace dsv2
 
 #endif // DSV2_RUNTIME_BASE_NUMBERFORMATS_H

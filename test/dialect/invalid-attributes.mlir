@@ -7,12 +7,12 @@ func.func private @no_layers(!dsv2.latent_cache<32 + 8xbf16, layers = 0, page = 
 
 // -----
 
-// expected-error @below {{expects elements of type f32, bf16 or i8, but found 'f16'}}
+// expected-error @below {{expects elements of type f32, bf16, i8 or f8E4M3FN, but found 'f16'}}
 func.func private @f16_cache(!dsv2.latent_cache<32 + 8xf16, layers = 2, page = 64>)
 
 // -----
 
-// expected-error @below {{expects even widths of a cache of i8, but found 33 + 8}}
+// expected-error @below {{expects even widths of a cache of 'i8', but found 33 + 8}}
 func.func private @odd_i8_cache(!dsv2.latent_cache<33 + 8xi8, layers = 2, page = 64>)
 
 // -----
@@ -77,5 +77,5 @@ func.func private @panel_rows() attributes {a = #dsv2.panels<0>}
 
 // -----
 
-// expected-error @below {{expects a block_int8 or block_int4 format, but found #dsv2.rows<32>}}
+// expected-error @below {{expects a block_int8, block_int4 or block_fp8 format, but found #dsv2.rows<32>}}
 func.func private @panel_format() attributes {a = #dsv2.panels<32, #dsv2.rows<32>>}

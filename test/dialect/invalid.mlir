@@ -82,9 +82,9 @@ func.func @linear_c3(%x: tensor<?x64xi8, #dsv2.rows<32>>, %w: tensor<8x64xbf16>)
 
 // -----
 
-func.func @linear_c3_bf16(%x: tensor<?x64xbf16>, %w: tensor<8x64xbf16>) {
-  // expected-error @below {{'dsv2.linear' op expects formats that go together, but found 'tensor<?x64xbf16>' and 'tensor<8x64xbf16>'}}
-  %0 = dsv2.linear %x, %w : tensor<?x64xbf16>, tensor<8x64xbf16> -> tensor<?x8xf32>
+func.func @linear_c3_bf16(%x: tensor<?x64xbf16>, %w: tensor<8x64xf32>) {
+  // expected-error @below {{'dsv2.linear' op expects formats that go together, but found 'tensor<?x64xbf16>' and 'tensor<8x64xf32>'}}
+  %0 = dsv2.linear %x, %w : tensor<?x64xbf16>, tensor<8x64xf32> -> tensor<?x8xf32>
   return
 }
 
@@ -587,7 +587,7 @@ func.func @quantize_c1(%w: tensor<8x64xbf16>) {
 // -----
 
 func.func @quantize_c2(%w: tensor<8x64xbf16>) {
-  // expected-error @below {{'dsv2.quantize' op expects a result of type i8 in block_int8 or of type i4 in block_int4, but found 'tensor<8x64xi8, #dsv2.block_int4<32>>'}}
+  // expected-error @below {{'dsv2.quantize' op expects a result of type i8 in block_int8, i4 in block_int4 or f8E4M3FN in block_fp8, but found 'tensor<8x64xi8, #dsv2.block_int4<32>>'}}
   %0 = dsv2.quantize %w : tensor<8x64xbf16> -> tensor<8x64xi8, #dsv2.block_int4<32>>
   return
 }
@@ -613,6 +613,14 @@ func.func @dequantize_c2(%w: tensor<8x64xi8>) {
 func.func @pack_weight_c1(%w: tensor<8x64xbf16>) {
   // expected-error @below {{'dsv2.pack_weight' op expects operand and result of one shape and element type, but found 'tensor<8x64xbf16>' and 'tensor<8x64xf32, #dsv2.panels<32>>'}}
   %0 = dsv2.pack_weight %w : tensor<8x64xbf16> -> tensor<8x64xf32, #dsv2.panels<32>>
+  return
+}
+
+// -----
+
+func.func @pack_weight_c3(%w: tensor<24x64xbf16>) {
+  // expected-error @below {{'dsv2.pack_weight' op expects halves of a matrix in runs of 8 rows, but found 'tensor<24x64xbf16, #dsv2.panels<1 interleave 8>>'}}
+  %0 = dsv2.pack_weight %w : tensor<24x64xbf16> -> tensor<24x64xbf16, #dsv2.panels<1 interleave 8>>
   return
 }
 

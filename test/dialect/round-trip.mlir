@@ -25,11 +25,17 @@ func.func private @types(!dsv2.batch, !dsv2.latent_cache<512 + 64xbf16, layers =
 // CHECK-SAME:    tensor<8x64xf8E4M3FN, #dsv2.block_fp8<128x64>>
 // CHECK-SAME:    tensor<8x64xbf16, #dsv2.panels<32>>
 // CHECK-SAME:    tensor<8x64xi8, #dsv2.panels<16, #dsv2.block_int8<32>>>
+// CHECK-SAME:    tensor<16x64xbf16, #dsv2.panels<1 interleave 8>>
+// CHECK-SAME:    tensor<16x64xi8, #dsv2.panels<1 interleave 8, #dsv2.block_int8<32>>>
+// CHECK-SAME:    tensor<?x128xf8E4M3FN, #dsv2.rows<128>>
 // CHECK-SAME:    tensor<?x64xi8, #dsv2.rows<32>>
 func.func private @formats(tensor<8x64xi8, #dsv2.block_int8<32>>, tensor<8x64xi4, #dsv2.block_int4<64>>,
                            tensor<8x64xf8E4M3FN, #dsv2.block_fp8<128x64>>,
                            tensor<8x64xbf16, #dsv2.panels<32>>,
                            tensor<8x64xi8, #dsv2.panels<16, #dsv2.block_int8<32>>>,
+                           tensor<16x64xbf16, #dsv2.panels<1 interleave 8>>,
+                           tensor<16x64xi8, #dsv2.panels<1 interleave 8, #dsv2.block_int8<32>>>,
+                           tensor<?x128xf8E4M3FN, #dsv2.rows<128>>,
                            tensor<?x64xi8, #dsv2.rows<32>>)
 
 // CHECK-LABEL: func.func private @phase

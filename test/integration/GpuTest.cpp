@@ -105,9 +105,9 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, GpuBatchTest,
 /// A small model of the shapes that tensor cores take, with random weights.
 constexpr const char *tiledConfig = R"({
   "model_type": "deepseek_v2", "hidden_size": 128, "num_hidden_layers": 2,
-  "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 64,
+  "num_attention_heads": 4, "num_key_value_heads": 4, "q_lora_rank": 128,
   "kv_lora_rank": 128, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
-  "v_head_dim": 128, "intermediate_size": 192, "moe_intermediate_size": 64,
+  "v_head_dim": 128, "intermediate_size": 192, "moe_intermediate_size": 128,
   "n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 1,
   "first_k_dense_replace": 1, "moe_layer_freq": 1, "n_group": 1,
   "topk_group": 1, "topk_method": "greedy", "scoring_func": "softmax",
@@ -116,39 +116,63 @@ constexpr const char *tiledConfig = R"({
   "hidden_act": "silu", "attention_bias": false, "tie_word_embeddings": false
 })";
 
-class GpuTiledTest : public GpuTest {};
+class GpuTiledTest : public GpuTest {
+protected:
+  /// Runs `config` on the emulator and on the CPU as the reference, checks that
+  /// the median of the relative errors of logits is at most `error`, and that
+  /// batches are invariant.
+  static void expectLikeTheReference(const std::string &config,
+                                     const std::string &options, double error) {
+    std::string file =
+        testing::TempDir() + "dsv2-tiled-" + std::to_string(getpid()) + ".json";
+    std::ofstream(file) << config;
+    std::string flags = " --weights=random:7 --max-context=1024"
+                        " --max-batch-tokens=64 --max-sequences=2 " +
+                        options;
+    std::string onGpu = compiled(file, "--target=sm_90a --ptxas=none" + flags);
+    std::string onCpu = compiled(file, "--target=reference" + flags);
+    std::remove(file.c_str());
+    ASSERT_FALSE(onGpu.empty() || onCpu.empty());
+    Runner gpu(onGpu), cpu(onCpu);
+    std::vector<int32_t> tokens;
+    for (int32_t i = 0; i < 12; ++i)
+      tokens.push_back(i * 29 % 128);
+    std::vector<float> found = gpu.evaluate(tokens, 10);
+    std::vector<float> expected = cpu.evaluate(tokens, 10);
+    ASSERT_EQ(found.size(), expected.size());
+    std::vector<double> errors;
+    for (size_t t = 0; t < tokens.size(); ++t)
+      errors.push_back(relativeError(&found[t * 128], &expected[t * 128], 128));
+    std::sort(errors.begin(), errors.end());
+    EXPECT_LE(errors[errors.size() / 2], error);
+    RecordProperty("median_error", std::to_string(errors[errors.size() / 2]));
+    RecordProperty("largest_error", std::to_string(errors.back()));
+    expectBatchInvariant(gpu);
+  }
+};
 
 /// As on the CPU, in the kernels that are for real models: products of few and
 /// of many rows in each format, attention over splits of the context.
 TEST_P(GpuTiledTest, LikeTheReference) {
-  std::string config =
-      testing::TempDir() + "dsv2-tiled-" + std::to_string(getpid()) + ".json";
-  std::ofstream(config) << tiledConfig;
-  std::string flags = " --weights=random:7 --quantize=" + GetParam() +
-                      " --max-context=1024 --max-batch-tokens=64"
-                      " --max-sequences=2";
-  std::string onGpu = compiled(config, "--target=sm_90a --ptxas=none" + flags);
-  std::string onCpu = compiled(config, "--target=reference" + flags);
-  std::remove(config.c_str());
-  ASSERT_FALSE(onGpu.empty() || onCpu.empty());
-  Runner gpu(onGpu), cpu(onCpu);
-  std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 12; ++i)
-    tokens.push_back(i * 29 % 128);
-  std::vector<float> found = gpu.evaluate(tokens, 10);
-  std::vector<float> expected = cpu.evaluate(tokens, 10);
-  ASSERT_EQ(found.size(), expected.size());
-  std::vector<double> errors;
-  for (size_t t = 0; t < tokens.size(); ++t)
-    errors.push_back(relativeError(&found[t * 128], &expected[t * 128], 128));
-  std::sort(errors.begin(), errors.end());
-  // Activations that meet integer weights are rounded to 8 bits.
-  EXPECT_LE(errors[errors.size() / 2], 3e-2);
-  RecordProperty("largest_error", std::to_string(errors.back()));
-  expectBatchInvariant(gpu);
+  // Activations are rounded to 8 bits where they meet weights of as many or
+  // fewer: to integers, or to e4m3, whose steps are up to 1/8 of a value.
+  expectLikeTheReference(tiledConfig, "--quantize=" + GetParam(),
+                         GetParam() == "fp8" ? 1e-1 : 3e-2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GpuTiledTest,
-                         testing::Values("none", "int8", "int4"), nameOf);
+                         testing::Values("none", "fp8", "int8", "int4"),
+                         nameOf);
+
+using GpuCacheTest = GpuTiledTest;
+
+/// Both round latents in the same way.
+TEST_P(GpuCacheTest, LikeTheReference) {
+  std::string config = tiledConfig, latent = "\"kv_lora_rank\": 128";
+  config.replace(config.find(latent), latent.size(), "\"kv_lora_rank\": 512");
+  expectLikeTheReference(config, "--cache=" + GetParam(), 4e-2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, GpuCacheTest, testing::Values("fp8"), nameOf);
 
 } // namespace

@@ -249,6 +249,28 @@ TEST_F(Fp8CheckpointTest, ReadsScaledBlocks) {
   EXPECT_TRUE(std::equal(part.begin(), part.end(), out.begin() + 39 * 64));
 }
 
+TEST_F(Fp8CheckpointTest, ReadsBlocksAsTheyAre) {
+  EXPECT_FALSE(open().info(query)->hasFp8); // of 40 x 24
+  Json json = tinyConfig();
+  json["quantization_config"] = {{"quant_method", "fp8"},
+                                 {"weight_block_size", {128, 128}}};
+  setConfig(json);
+  tensors[query + "_scale_inv"] = f32Tensor({1, 1}, {0.5f});
+  ASSERT_TRUE(open().info(query)->hasFp8);
+  std::vector<uint8_t> quants(2 * 64);
+  std::vector<float> scale(2);
+  ASSERT_TRUE(open().readFp8(query, 3, 2, quants.data(), scale.data()).ok());
+  EXPECT_EQ(scale, std::vector<float>(2, 0.5f));
+  for (size_t i = 0; i < quants.size(); ++i)
+    ASSERT_EQ(quants[i],
+              static_cast<uint8_t>(tensors[query].bytes[3 * 64 + i]));
+  tensors[query].bytes[65] = '\xff';
+  expectFailure(open().readFp8(query, 0, 2, quants.data(), scale.data()),
+                {query.c_str(), "NaN", "[1, 1]"});
+  expectFailure(open().readFp8(query, 95, 2, quants.data(), scale.data()),
+                {"has 96 rows"});
+}
+
 TEST_F(Fp8CheckpointTest, ReportsNanAndBadScales) {
   tensors[query].bytes[65] = '\x7f';
   std::vector<float> out;

@@ -60,6 +60,19 @@ func.func @stored_in_groups(%x: tensor<3x64xf32>, %a: tensor<96x64xi8, #dsv2.blo
 
 // -----
 
+// Blocks end with all weights but the last.
+
+// CHECK-LABEL: func.func @whole_blocks
+// CHECK:         tensor.concat dim(0) %{{.*}}, %{{.*}} : {{.*}} -> tensor<168x64xf8E4M3FN, #dsv2.block_fp8<128x128>>
+func.func @whole_blocks(%x: tensor<3x64xf32>, %a: tensor<128x64xf8E4M3FN, #dsv2.block_fp8<128x128>>,
+                        %b: tensor<40x64xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> (tensor<3x128xf32>, tensor<3x40xf32>) {
+  %q = dsv2.linear %x, %a : tensor<3x64xf32>, tensor<128x64xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x128xf32>
+  %kv = dsv2.linear %x, %b : tensor<3x64xf32>, tensor<40x64xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x40xf32>
+  return %q, %kv : tensor<3x128xf32>, tensor<3x40xf32>
+}
+
+// -----
+
 // A block of several rows may not end where the first weight does.
 
 // CHECK-LABEL: func.func @blocks_of_rows

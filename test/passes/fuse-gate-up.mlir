@@ -119,3 +119,25 @@ func.func @quantized(%x: tensor<3x64xf32>, %wg: tensor<16x64xbf16>, %wu: tensor<
   %a = dsv2.swiglu %g, %u : tensor<3x16xf32> -> tensor<3x16xf32>
   return %a : tensor<3x16xf32>
 }
+
+// -----
+
+// Blocks of several rows must end where the gate does.
+
+// CHECK-LABEL: func.func @blocks
+// CHECK:         tensor.concat dim(0) {{.*}} -> tensor<256x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+func.func @blocks(%x: tensor<3x128xf32>, %wg: tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>, %wu: tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> tensor<3x128xf32> {
+  %g = dsv2.linear %x, %wg : tensor<3x128xf32>, tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x128xf32>
+  %u = dsv2.linear %x, %wu : tensor<3x128xf32>, tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x128xf32>
+  %a = dsv2.swiglu %g, %u : tensor<3x128xf32> -> tensor<3x128xf32>
+  return %a : tensor<3x128xf32>
+}
+
+// CHECK-LABEL: func.func @within_a_block
+// CHECK-NOT:     tensor.concat
+func.func @within_a_block(%x: tensor<3x128xf32>, %wg: tensor<136x128xf8E4M3FN, #dsv2.block_fp8<128x128>>, %wu: tensor<136x128xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> tensor<3x136xf32> {
+  %g = dsv2.linear %x, %wg : tensor<3x128xf32>, tensor<136x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x136xf32>
+  %u = dsv2.linear %x, %wu : tensor<3x128xf32>, tensor<136x128xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<3x136xf32>
+  %a = dsv2.swiglu %g, %u : tensor<3x136xf32> -> tensor<3x136xf32>
+  return %a : tensor<3x136xf32>
+}

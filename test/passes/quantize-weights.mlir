@@ -3,6 +3,7 @@
 // RUN: | FileCheck %s --check-prefix=CLASS
 // RUN: dsv2-opt %s --dsv2-quantize-weights="format=bf16" --split-input-file | FileCheck %s --check-prefix=BF16
 // RUN: dsv2-opt %s --dsv2-quantize-weights="format=keep shared=int8" --split-input-file | FileCheck %s --check-prefix=SHARED
+// RUN: dsv2-opt %s --dsv2-quantize-weights="format=keep attention=fp8" --split-input-file | FileCheck %s --check-prefix=FP8
 
 dsv2.weight @attention : tensor<64x60xbf16> from "attention"
 dsv2.weight @router : tensor<8x64xbf16> from "router"
@@ -18,6 +19,8 @@ dsv2.weight @head : tensor<100x64xbf16> from "head"
 
 // CHECK-LABEL: func.func @classes
 // CHECK-SAME:    %[[X:.*]]: tensor<?x60xf32>
+// FP8-LABEL:   func.func @classes
+// FP8:           dsv2.quantize %{{.*}} : tensor<64x60xbf16> -> tensor<64x60xf8E4M3FN, #dsv2.block_fp8<128x128>>
 // CLASS-LABEL: func.func @classes
 // CLASS-SAME:    %[[X:.*]]: tensor<?x60xf32>
 func.func @classes(%x: tensor<?x60xf32>) -> (tensor<?x100xf32>, tensor<?x4x16xf32>) {

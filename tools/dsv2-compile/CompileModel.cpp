@@ -91,6 +91,10 @@ LogicalResult Compilation::checkOptions() {
   if (!chosen.ok())
     return error(chosen.status().message());
   target = *std::move(chosen);
+  if (!target->multipliesFp8() && StringRef(quantizeOptions).contains("=fp8"))
+    return error("--quantize=" + options.quantize + " has no kernels for '" +
+                 options.target +
+                 "'; expected int8 or int4 there, fp8 is for sm_90a");
   return success();
 }
 

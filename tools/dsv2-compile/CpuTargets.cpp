@@ -71,7 +71,13 @@ class CpuTarget final : public LibraryTarget {
 public:
   explicit CpuTarget(const CompileOptions &options) : LibraryTarget(options) {}
 
+  bool multipliesFp8() const override { return false; }
+
   Status check() override {
+    if (options.cache == "fp8")
+      return Status(StatusCode::invalidArgument,
+                    "--cache=fp8 has no kernels for '" + options.target +
+                        "'; expected bf16 or int8 there, fp8 is for sm_90a");
     if (options.cache == "f32")
       return Status(StatusCode::invalidArgument,
                     "--cache=f32 is for --target=reference; expected bf16 or "

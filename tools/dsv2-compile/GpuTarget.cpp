@@ -23,10 +23,11 @@ public:
   explicit GpuTarget(const CompileOptions &options) : Target(options) {}
 
   Status check() override {
-    if (!options.cache.empty() && options.cache != "bf16")
+    if (!options.cache.empty() && options.cache != "bf16" &&
+        options.cache != "fp8")
       return Status(StatusCode::invalidArgument,
                     "invalid --cache '" + options.cache +
-                        "' for sm_90a; expected bf16");
+                        "' for sm_90a; expected bf16 or fp8");
     if (options.attention == "expanded")
       return Status(StatusCode::invalidArgument,
                     "--attention=expanded has no kernels for sm_90a; expected "

@@ -17,7 +17,8 @@ using ::dsv2::Result;
 using ::dsv2::Status;
 using ::dsv2::StatusCode;
 
-static constexpr StringLiteral formats[] = {"int4", "int8", "bf16", "keep"};
+static constexpr StringLiteral formats[] = {"int4", "int8", "fp8", "bf16",
+                                            "keep"};
 static constexpr StringLiteral classes[] = {
     "experts", "shared", "dense", "attention", "up-projections", "head"};
 

@@ -28,6 +28,7 @@ std::optional<CacheElement> mlir::dsv2::parseCache(StringRef name) {
       .Case("f32", CacheElement::f32)
       .Case("bf16", CacheElement::bf16)
       .Case("int8", CacheElement::int8)
+      .Case("fp8", CacheElement::fp8)
       .Default(std::nullopt);
 }
 
@@ -40,7 +41,7 @@ Result<std::unique_ptr<Target>> Target::create(const CompileOptions &options) {
   if (!options.cache.empty() && !parseCache(options.cache))
     return Status(StatusCode::invalidArgument,
                   "invalid --cache '" + options.cache +
-                      "'; expected bf16, int8 or f32");
+                      "'; expected bf16, int8, fp8 or f32");
   std::unique_ptr<Target> target =
       options.target == "reference"         ? createReferenceTarget(options)
       : options.target == nvptx::targetChip ? createGpuTarget(options)

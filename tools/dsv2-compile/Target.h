@@ -32,6 +32,8 @@ public:
 
   /// Elements of the cache unless the options say.
   virtual CacheElement usualCache() const { return CacheElement::bf16; }
+  /// Whether weights may be given fp8: x86-64 has no kernels for it.
+  virtual bool multipliesFp8() const { return true; }
   /// Most tokens of a context unless the options or the model say.
   virtual int64_t usualContext() const { return 32768; }
   /// The form of attention (`form` of dsv2-absorb-up-projections).

@@ -46,8 +46,9 @@ static cl::opt<std::string>
     quantize("quantize", cl::init("none"), cl::value_desc("formats"),
              cl::desc("FORMAT or FORMAT:CLASS,..., such as int4:experts,int8; "
                       "one without a class is for the rest. Formats: int4, "
-                      "int8 (groups of 32), bf16, keep. Classes: experts, "
-                      "shared, dense, attention, up-projections, head. Also "
+                      "int8 (groups of 32), fp8 (sm_90a; blocks of 128 x "
+                      "128), bf16, keep. Classes: experts, shared, dense, "
+                      "attention, up-projections, head. Also "
                       "none (as in SOURCE, the default) and mixed (experts "
                       "int4, the rest int8)"),
              cl::cat(category));
@@ -56,8 +57,9 @@ static cl::opt<std::string> attention(
     cl::desc("auto (the cheaper one in each phase), latent, or expanded"));
 static cl::opt<std::string>
     cache("cache", cl::value_desc("format"),
-          cl::desc("bf16 (default), int8 (less memory, faster over long "
-                   "contexts), or f32 (default of reference)"),
+          cl::desc("bf16 (default), int8 (CPUs) or fp8 (sm_90a; both: less "
+                   "memory, faster over long contexts), or f32 (default of "
+                   "reference)"),
           cl::cat(category));
 static cl::opt<int64_t> maxContext(
     "max-context", cl::value_desc("tokens"), cl::cat(category),

@@ -29,7 +29,9 @@ static cl::opt<mlir::dsv2::CacheElement>
           cl::values(clEnumValN(mlir::dsv2::CacheElement::f32, "f32", "f32"),
                      clEnumValN(mlir::dsv2::CacheElement::bf16, "bf16", "bf16"),
                      clEnumValN(mlir::dsv2::CacheElement::int8, "int8",
-                                "int8 latents with scales, bf16 keys")));
+                                "int8 latents with scales, bf16 keys"),
+                     clEnumValN(mlir::dsv2::CacheElement::fp8, "fp8",
+                                "e4m3 latents with scales, bf16 keys")));
 
 int main(int argc, char **argv) {
   mlir::dsv2::parseToolOptions(

@@ -24,7 +24,7 @@ using namespace dsv2;
 namespace {
 
 struct Case {
-  const char *model, *quantize;
+  const char *model, *quantize, *cache = "bf16";
 };
 
 class GateTest : public testing::TestWithParam<Case> {
@@ -53,7 +53,8 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
   std::string command =
       std::string(DSV2_COMPILE) + " " + GetParam().model +
       " --target=sm_90a --weights=none --quantize=" + GetParam().quantize +
-      " -o " + path("a.dsv2") + " 2> " + path("log");
+      " --cache=" + GetParam().cache + " -o " + path("a.dsv2") + " 2> " +
+      path("log");
   ASSERT_EQ(std::system(command.c_str()), 0) << read("log");
   EXPECT_EQ(read("log").find("warning"), std::string::npos) << read("log");
   Result<Artifact> artifact = Artifact::open(path("a.dsv2"));
@@ -81,7 +82,9 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
     std::vector<char> cubin(gpu.cubin()->begin(), gpu.cubin()->end());
     auto counts = test::countSassOpcodes(cubin);
     // As many as the tests of these kernels count.
-    EXPECT_GE(counts["HGMMA"], isAttention ? 84 : 4) << name;
+    EXPECT_GE(counts[name.starts_with("gemm_fp8_") ? "QGMMA" : "HGMMA"],
+              isAttention ? 84 : 4)
+        << name;
     EXPECT_GE(counts["UTMALDG"], isAttention ? 3 : 2) << name;
   }
   EXPECT_GE(tiled, 10);
@@ -89,6 +92,7 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GateTest,
                          testing::Values(Case{"deepseek-v2-lite", "none"},
+                                         Case{"deepseek-v2-lite", "fp8", "fp8"},
                                          Case{"deepseek-v2-lite", "int8"},
                                          Case{"deepseek-v2-lite", "int4"},
                                          Case{"deepseek-v2", "none"},

@@ -51,6 +51,22 @@ func.func @int8_cache_gather(%cache: !int8_cache, %batch: !dsv2.batch) -> (tenso
   return %c, %r : tensor<?x130xf32>, tensor<?x4xf32>
 }
 
+// In fp8 the scales lie before the key.
+
+!fp8_cache = !dsv2.latent_cache<130 + 4xf8E4M3FN, layers = 3, page = 64>
+
+// CHECK-LABEL: func @fp8_cache_append
+func.func @fp8_cache_append(%cache: !fp8_cache, %c: tensor<?x130xf32>, %k: tensor<?x4xf32>, %batch: !dsv2.batch) -> !fp8_cache {
+  // CHECK: dsv2.cache_rows {{.*}} -> tensor<?x148xi8>
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 0] [1, 128]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 132] [1, 4]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 128] [1, 2]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 136] [1, 4]
+  // CHECK: tensor.insert_slice %{{.*}} into %{{.*}}[%{{.*}}, 140] [1, 8]
+  %next = dsv2.cache_append %cache layer 1 (%c, %k) at %batch : tensor<?x130xf32>, tensor<?x4xf32>, !fp8_cache
+  return %next : !fp8_cache
+}
+
 // The norm sees the latent part alone, the rotation the key alone.
 
 // CHECK-LABEL: func @latent_append

@@ -4,9 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/base/NumberFormats.h"
 #include "test/lowering/generic/OpKernel.h"
 
 #include <gtest/gtest.h>
+
+#include <cstring>
 
 namespace dsv2::test {
 namespace {
@@ -123,6 +126,55 @@ TEST_F(GenericAttention, LatentAppend) {
     for (int64_t i = 0; i < width; ++i)
       EXPECT_NEAR(fromBf16(row[i]), expected[i],
                   std::abs(expected[i]) / 250 + 1e-6);
+  }
+}
+
+/// Written and read again: e4m3 of the latent, a scale, the key in bf16.
+TEST_F(GenericAttention, Fp8CacheAppendAndGather) {
+  std::string fp8 = "!dsv2.latent_cache<12 + 4xf8E4M3FN, layers = 2, page = 8>";
+  constexpr int64_t bytes = 12 + 4 + 8;
+  OpKernel append("func.func @f(%cache: " + fp8 + R"(,
+      %c: tensor<?x12xf32>, %k: tensor<?x4xf32>, %batch: !dsv2.batch) -> )" +
+                  fp8 + R"( {
+      %next = dsv2.cache_append %cache layer 1 (%c, %k) at %batch
+        : tensor<?x12xf32>, tensor<?x4xf32>, )" +
+                  fp8 + " return %next : " + fp8 + "}");
+  OpKernel gather("func.func @f(%cache: " + fp8 + R"(,
+      %batch: !dsv2.batch) -> (tensor<?x12xf32>, tensor<?x4xf32>) {
+      %c, %r = dsv2.cache_gather %cache layer 1 of %batch : )" +
+                      fp8 + R"( -> tensor<?x12xf32>, tensor<?x4xf32>
+      return %c, %r : tensor<?x12xf32>, tensor<?x4xf32> })",
+                  {{}, {{0, {Dim::context}}, {1, {Dim::context}}}});
+  int64_t tokens = batch.tokens();
+  std::vector<float> c = random.floats(tokens * latent);
+  std::vector<float> k = random.floats(tokens * rope);
+  // Down to subnormal numbers of e4m3, and a row of zeros.
+  for (int64_t i = 0; i < latent; ++i)
+    c[i] *= static_cast<float>(std::pow(10.0, -double(i) / 2)),
+        c[latent + i] = 0;
+  std::vector<uint8_t> plane(batch.cache.size() / width * bytes, 0x41);
+  append({nullptr, c.data(), k.data(), nullptr}, {nullptr}, batch.dims(),
+         arraysOf(batch), plane.data());
+  std::vector<float> found(130 * latent), keys(130 * rope);
+  gather({nullptr, nullptr}, {found.data(), keys.data()}, batch.dims(),
+         arraysOf(batch), plane.data());
+  std::vector<int64_t> starts = {0, 9, 49, 82}; // of the contexts
+  for (int64_t t = 0; t < tokens; ++t) {
+    int64_t sequence = batch.tokenSequence[t], position = batch.positions[t];
+    const uint8_t *row = &plane[batch.rowOf(sequence, position) * bytes];
+    float largest = 1e-4f, scale;
+    for (int64_t i = 0; i < latent; ++i)
+      largest = std::max(largest, std::fabs(c[t * latent + i]));
+    std::memcpy(&scale, row + latent, sizeof(scale));
+    EXPECT_EQ(scale, largest / 448.0f);
+    int64_t at = starts[sequence] + position;
+    for (int64_t i = 0; i < latent; ++i) {
+      ASSERT_EQ(row[i], floatToE4m3(c[t * latent + i] / scale))
+          << t << " " << i;
+      ASSERT_EQ(found[at * latent + i], e4m3ToFloat(row[i]) * scale);
+    }
+    for (int64_t i = 0; i < rope; ++i)
+      ASSERT_EQ(keys[at * rope + i], fromBf16(toBf16(k[t * rope + i])));
   }
 }
 

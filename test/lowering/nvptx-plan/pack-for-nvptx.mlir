@@ -40,6 +40,98 @@ func.func @odd(%x: tensor<?x64xf32>, %q: tensor<30x64xi4, #dsv2.block_int4<32>>)
 
 // -----
 
+// Weights in blocks of fp8 stay what they are. Many rows meet them in fp8; few
+// are rounded by the product.
+
+// CHECK-LABEL: func.func @fp8_prefill
+// CHECK-SAME:    %[[X:.*]]: tensor<?x256xf32>
+// CHECK-DAG:     %[[ROWS:.*]] = dsv2.pack_rows %[[X]] : tensor<?x256xf32> -> tensor<?x256xf8E4M3FN, #dsv2.rows<128>>
+// CHECK-DAG:     %[[W:.*]] = dsv2.pack_weight %{{.*}} -> tensor<64x256xf8E4M3FN, #dsv2.panels<1, #dsv2.block_fp8<128x128>>>
+// CHECK:         dsv2.linear %[[ROWS]], %[[W]] :
+func.func @fp8_prefill(%x: tensor<?x256xf32>, %w: tensor<64x256xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> tensor<?x64xf32> {
+  %y = dsv2.linear %x, %w : tensor<?x256xf32>, tensor<64x256xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// CHECK-LABEL: func.func @fp8_decode
+// CHECK-SAME:    %[[X:.*]]: tensor<?x256xf32>
+// CHECK-NOT:     dsv2.pack_rows
+// CHECK:         dsv2.linear %[[X]], %{{.*}} tensor<64x256xf8E4M3FN, #dsv2.panels<1, #dsv2.block_fp8<128x128>>>
+func.func @fp8_decode(%x: tensor<?x256xf32>, %w: tensor<64x256xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> tensor<?x64xf32> attributes {dsv2.max_query_tokens = 8} {
+  %y = dsv2.linear %x, %w : tensor<?x256xf32>, tensor<64x256xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// CHECK-LABEL: func.func @fp8_odd
+// CHECK:         dsv2.dequantize %{{.*}} -> tensor<64x192xbf16>
+func.func @fp8_odd(%x: tensor<?x192xf32>, %w: tensor<64x192xf8E4M3FN, #dsv2.block_fp8<128x128>>) -> tensor<?x64xf32> {
+  %y = dsv2.linear %x, %w : tensor<?x192xf32>, tensor<64x192xf8E4M3FN, #dsv2.block_fp8<128x128>> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// Products of few rows round their input themselves, unless it is written
+// rounded by what computes it.
+
+// CHECK-LABEL: func.func @decode
+// CHECK-SAME:    %[[X:.*]]: tensor<?x64xf32>
+// CHECK:         %[[Y:.*]] = dsv2.linear %[[X]], %{{.*}} : tensor<?x64xf32>, tensor<32x64xbf16>
+// CHECK:         %[[N:.*]] = dsv2.rms_norm %[[Y]]
+// CHECK:         %[[ROWS:.*]] = dsv2.pack_rows %[[N]] : tensor<?x32xf32> -> tensor<?x32xbf16, #dsv2.rows<1>>
+// CHECK:         dsv2.linear %[[ROWS]],
+func.func @decode(%x: tensor<?x64xf32>, %w: tensor<32x64xbf16>, %g: tensor<32xf32>, %v: tensor<16x32xbf16>) -> tensor<?x16xf32> attributes {dsv2.max_query_tokens = 8} {
+  %y = dsv2.linear %x, %w : tensor<?x64xf32>, tensor<32x64xbf16> -> tensor<?x32xf32>
+  %n = dsv2.rms_norm %y, %g eps 1.0e-6 : tensor<?x32xf32>, tensor<32xf32> -> tensor<?x32xf32>
+  %z = dsv2.linear %n, %v : tensor<?x32xf32>, tensor<16x32xbf16> -> tensor<?x16xf32>
+  return %z : tensor<?x16xf32>
+}
+
+// -----
+
+// Gate and up lie in turn, so that a block has both of a few columns.
+
+// CHECK-LABEL: func.func @gated
+// CHECK:         %[[W:.*]] = dsv2.pack_weight %{{.*}} -> tensor<64x64xi4, #dsv2.panels<1 interleave 8, #dsv2.block_int4<32>>>
+// CHECK:         dsv2.linear %{{.*}}, %[[W]]
+func.func @gated(%x: tensor<8x64xf32>, %w: tensor<64x64xi4, #dsv2.block_int4<32>>, %v: tensor<16x32xbf16>) -> tensor<8x16xf32> {
+  %y = dsv2.linear %x, %w : tensor<8x64xf32>, tensor<64x64xi4, #dsv2.block_int4<32>> -> tensor<8x64xf32>
+  %g = tensor.extract_slice %y[0, 0] [8, 32] [1, 1] : tensor<8x64xf32> to tensor<8x32xf32>
+  %u = tensor.extract_slice %y[0, 32] [8, 32] [1, 1] : tensor<8x64xf32> to tensor<8x32xf32>
+  %a = dsv2.swiglu %g, %u : tensor<8x32xf32> -> tensor<8x32xf32>
+  %z = dsv2.linear %a, %v : tensor<8x32xf32>, tensor<16x32xbf16> -> tensor<8x16xf32>
+  return %z : tensor<8x16xf32>
+}
+
+// Not where the result stays in f32.
+
+// CHECK-LABEL: func.func @gated_f32
+// CHECK-NOT:     interleave
+func.func @gated_f32(%x: tensor<8x64xf32>, %w: tensor<64x64xbf16>) -> tensor<8x32xf32> {
+  %y = dsv2.linear %x, %w : tensor<8x64xf32>, tensor<64x64xbf16> -> tensor<8x64xf32>
+  %g = tensor.extract_slice %y[0, 0] [8, 32] [1, 1] : tensor<8x64xf32> to tensor<8x32xf32>
+  %u = tensor.extract_slice %y[0, 32] [8, 32] [1, 1] : tensor<8x64xf32> to tensor<8x32xf32>
+  %a = dsv2.swiglu %g, %u : tensor<8x32xf32> -> tensor<8x32xf32>
+  return %a : tensor<8x32xf32>
+}
+
+// -----
+
+// Heads that are joined for a product are written in bf16.
+
+// CHECK-LABEL: func.func @heads
+// CHECK:         %[[H:.*]] = dsv2.head_project %{{.*}} -> tensor<?x4x16xbf16>
+// CHECK:         %[[C:.*]] = tensor.collapse_shape %[[H]] {{.*}} : tensor<?x4x16xbf16> into tensor<?x64xbf16>
+// CHECK:         dsv2.linear %[[C]],
+func.func @heads(%x: tensor<?x4x32xf32>, %w: tensor<4x16x32xbf16>, %v: tensor<16x64xbf16>) -> tensor<?x16xf32> {
+  %h = dsv2.head_project %x, %w : tensor<?x4x32xf32>, tensor<4x16x32xbf16> -> tensor<?x4x16xf32>
+  %c = tensor.collapse_shape %h [[0], [1, 2]] : tensor<?x4x16xf32> into tensor<?x64xf32>
+  %z = dsv2.linear %c, %v : tensor<?x64xf32>, tensor<16x64xbf16> -> tensor<?x16xf32>
+  return %z : tensor<?x16xf32>
+}
+
+// -----
+
 // What decides about experts stays in f32.
 
 // CHECK-LABEL: func.func @router

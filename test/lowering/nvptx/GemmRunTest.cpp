@@ -9,6 +9,7 @@
 
 #include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/Gemm.h"
+#include "lowering/NVPTX/RowMap.h"
 #include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
 
@@ -34,7 +35,7 @@ std::ostream &operator<<(std::ostream &os, const Case &c) {
 }
 
 /// A random matrix in bf16, or in e4m3 with a scale for each 128 k of each
-/// `scaleRows` rows; and the values it stands for.
+/// `scaleRows` rows, or two with swiglu; and the values it stands for.
 struct Matrix {
   std::vector<float> values;
   DeviceBuffer data{16}, scales{16};
@@ -46,7 +47,8 @@ uint8_t randomE4m3(std::mt19937 &random) {
 }
 
 Matrix makeMatrix(int64_t rows, int64_t depth, GemmFormat format,
-                  int64_t scaleRows, int64_t extraRows, std::mt19937 &random) {
+                  int64_t scaleRows, int64_t extraRows, std::mt19937 &random,
+                  bool swiglu = false) {
   Matrix matrix;
   matrix.values.resize(rows * depth);
   if (format == GemmFormat::bf16) {
@@ -59,14 +61,16 @@ Matrix makeMatrix(int64_t rows, int64_t depth, GemmFormat format,
   }
   int64_t steps = depth / 128;
   std::vector<uint8_t> bits(rows * depth);
-  std::vector<float> scales((rows + scaleRows - 1) / scaleRows * steps);
+  int64_t kinds = swiglu ? 2 : 1;
+  std::vector<float> scales((rows + scaleRows - 1) / scaleRows * kinds * steps);
   for (float &scale : scales)
     scale = static_cast<float>(1 + random() % 7) / 4096;
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t k = 0; k < depth; ++k) {
       uint8_t &each = bits[row * depth + k] = randomE4m3(random);
       matrix.values[row * depth + k] =
-          e4m3ToFloat(each) * scales[row / scaleRows * steps + k / 128];
+          e4m3ToFloat(each) *
+          scales[(row / scaleRows * kinds + row / 8 % kinds) * steps + k / 128];
     }
   matrix.data = DeviceBuffer::of(bits, extraRows * depth);
   matrix.scales = DeviceBuffer::of(scales, extraRows * steps);
@@ -89,8 +93,8 @@ TEST_P(NVPTXGemmRun, MatchesLoops) {
   bool fp8 = spec.format == GemmFormat::fp8;
   Matrix x = makeMatrix(rows, spec.heads * spec.depth, spec.format, 1,
                         spec.maxRows - rows, random);
-  Matrix w =
-      makeMatrix(stack * spec.rows, spec.depth, spec.format, 128, 0, random);
+  Matrix w = makeMatrix(stack * spec.rows, spec.depth, spec.format, 128, 0,
+                        random, spec.swiglu);
   int64_t columns = spec.swiglu ? spec.rows / 2 : spec.rows;
   std::vector<float> added = randomFloats(rows * spec.heads * columns, random);
   DeviceBuffer residual =
@@ -149,6 +153,41 @@ TEST_P(NVPTXGemmRun, MatchesLoops) {
     }
   }
   EXPECT_EQ(wrong, 0);
+}
+
+/// In the product, SwiGLU has the bits of kernels of its own.
+TEST(NVPTXGemmSwiGlu, HasTheBitsOfSeparateKernels) {
+  constexpr int64_t tokens = 130, width = 72, depth = 136;
+  GemmSpec fused{
+      .rows = 2 * width, .depth = depth, .maxRows = tokens, .swiglu = true};
+  GemmSpec plain = fused;
+  plain.swiglu = false;
+  plain.output = GemmOutput::f32;
+  std::mt19937 random(12);
+  Matrix x = makeMatrix(tokens, depth, GemmFormat::bf16, 1, 0, random);
+  Matrix w = makeMatrix(2 * width, depth, GemmFormat::bf16, 128, 0, random);
+  DeviceBuffer y(tokens * width * 2), sums(tokens * 2 * width * 4);
+  AssembledKernel fusedKernel(
+      [&](ModuleOp m) { return emitGemm(m, "fused", fused); });
+  AssembledKernel plainKernel(
+      [&](ModuleOp m) { return emitGemm(m, "plain", plain); });
+  runEmulated(fusedKernel, {&x.data, &w.data, &y}, {.tokens = tokens});
+  runEmulated(plainKernel, {&x.data, &w.data, &sums}, {.tokens = tokens});
+  std::vector<float> both = sums.read<float>(tokens * 2 * width);
+  std::vector<float> halves(both.size());
+  for (int64_t row = 0; row < tokens; ++row)
+    for (int64_t up = 0; up < 2; ++up)
+      for (int64_t n = 0; n < width; ++n)
+        halves[(row * 2 + up) * width + n] =
+            both[row * 2 * width + interleavedRow(n, up != 0)];
+  AssembledKernel swiglu([&](ModuleOp m) {
+    return emitSwiGlu(m, "swiglu",
+                      {.depth = width, .stride = 2 * width, .upOffset = width});
+  });
+  DeviceBuffer from = DeviceBuffer::of(halves), expected(tokens * width * 2);
+  runEmulated(swiglu, {&from, &from, &expected}, {.tokens = tokens});
+  EXPECT_EQ(y.read<uint16_t>(tokens * width),
+            expected.read<uint16_t>(tokens * width));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -6,6 +6,7 @@
 
 #include "lowering/NVPTX/Dequantize.h"
 #include "lowering/NVPTX/Gemv.h"
+#include "lowering/NVPTX/RowMap.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
 
 #include "llvm/ADT/APFloat.h"
@@ -46,7 +47,9 @@ Weights makeWeights(const GemvSpec &spec, int64_t matrices,
   w.values.resize(matrices * rows * depth);
   std::vector<uint8_t> packed(matrices * matrix);
   int64_t blocks = (rows + 127) / 128, steps = depth / 128;
-  std::vector<float> scales(matrices * blocks * std::max<int64_t>(steps, 1));
+  int64_t kinds = spec.swiglu && spec.format == WeightFormat::fp8 ? 2 : 1;
+  std::vector<float> scales(matrices * blocks * kinds *
+                            std::max<int64_t>(steps, 1));
   for (float &scale : scales)
     scale = static_cast<float>(1 + random() % 7) / 4096;
   for (int64_t m = 0; m < matrices; ++m)
@@ -68,8 +71,8 @@ Weights makeWeights(const GemvSpec &spec, int64_t matrices,
         } else if (spec.format == WeightFormat::fp8) {
           auto bits = static_cast<uint8_t>(random() & 255);
           data[k] = (bits & 0x7f) == 0x7f ? 0x38 : bits;
-          value = e4m3ToFloat(data[k]) *
-                  scales[(m * blocks + row / 128) * steps + k / 128];
+          int64_t block = (m * blocks + row / 128) * kinds + row / 8 % kinds;
+          value = e4m3ToFloat(data[k]) * scales[block * steps + k / 128];
         } else {
           bool four = spec.format == WeightFormat::int4;
           int quant = four ? int(random() % 16) - 8 : int(random() % 255) - 127;
@@ -376,5 +379,49 @@ INSTANTIATE_TEST_SUITE_P(
              3,
              {0, 3, 3, 5}}),
     [](const auto &info) { return std::string(info.param.name); });
+
+/// In the product, SwiGLU has the bits of kernels of its own.
+TEST(NVPTXGemvSwiGlu, HasTheBitsOfSeparateKernels) {
+  for (WeightFormat format :
+       {WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
+    SCOPED_TRACE(static_cast<int>(format));
+    constexpr int64_t tokens = 5, width = 48;
+    Case fused{"fused",
+               {.rows = 2 * width,
+                .depth = 256,
+                .format = format,
+                .output = GemvType::bf16,
+                .swiglu = true},
+               tokens,
+               {}};
+    Case plain = fused;
+    plain.spec.swiglu = false;
+    plain.spec.output = GemvType::f32;
+    std::mt19937 random(31), same(31);
+    Problem once(fused, random), apart(plain, same);
+    AssembledKernel fusedKernel(
+        [&](ModuleOp m) { return emitGemv(m, "fused", fused.spec); });
+    AssembledKernel plainKernel(
+        [&](ModuleOp m) { return emitGemv(m, "plain", plain.spec); });
+    std::vector<float> found = once.run(fusedKernel, tokens, 1);
+    std::vector<float> sums = apart.run(plainKernel, tokens, 2);
+    std::vector<float> halves(sums.size());
+    for (int64_t row = 0; row < tokens; ++row)
+      for (int64_t up = 0; up < 2; ++up)
+        for (int64_t n = 0; n < width; ++n)
+          halves[(row * 2 + up) * width + n] =
+              sums[row * 2 * width + interleavedRow(n, up != 0)];
+    AssembledKernel swiglu([&](ModuleOp m) {
+      return emitSwiGlu(
+          m, "swiglu",
+          {.depth = width, .stride = 2 * width, .upOffset = width});
+    });
+    DeviceBuffer x = DeviceBuffer::of(halves), y(tokens * width * 2);
+    runEmulated(swiglu, {&x, &x, &y}, {.tokens = tokens});
+    std::vector<uint16_t> expected = y.read<uint16_t>(tokens * width);
+    for (size_t i = 0; i < expected.size(); ++i)
+      ASSERT_EQ(found[i], bf16ToFloat(expected[i])) << i;
+  }
+}
 
 } // namespace

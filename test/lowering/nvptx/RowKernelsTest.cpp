@@ -190,6 +190,31 @@ TEST(NVPTXRowTest, PacksHeadsAndGathersRows) {
       ASSERT_EQ(z.read<float>(1800)[r * 600 + i], x[ids[r] * 600 + i]);
 }
 
+TEST(NVPTXRowTest, GathersFp8AsItIs) {
+  AssembledKernel kernel(
+      [&](ModuleOp m) { return emitGatherFp8(m, "gather", {2, 640}); });
+  kernel.expectClean();
+  std::mt19937 random(10);
+  std::vector<uint8_t> x(3 * 640);
+  for (uint8_t &bits : x)
+    bits = static_cast<uint8_t>(random());
+  std::vector<float> scales = randomFloats(3 * 5, random);
+  std::vector<int32_t> ids = {2, 0, 1, 2};
+  DeviceBuffer xs = DeviceBuffer::of(x), from = DeviceBuffer::of(scales),
+               rows = DeviceBuffer::of(ids), y(4 * 640), to(4 * 5 * 4);
+  StepSizes sizes;
+  sizes.tokens = 2;
+  runEmulated(kernel, {&xs, &from, &rows, &y, &to}, sizes);
+  std::vector<uint8_t> quants = y.read<uint8_t>(4 * 640);
+  std::vector<float> written = to.read<float>(4 * 5);
+  for (int64_t r = 0; r < 4; ++r) {
+    for (int64_t i = 0; i < 640; ++i)
+      ASSERT_EQ(quants[r * 640 + i], x[ids[r] * 640 + i]);
+    for (int64_t i = 0; i < 5; ++i)
+      ASSERT_EQ(written[r * 5 + i], scales[ids[r] * 5 + i]);
+  }
+}
+
 TEST(NVPTXRowTest, SwiGluEmbedAndSum) {
   std::mt19937 random(9);
   for (RowFormat format : {RowFormat::bf16, RowFormat::fp8}) {

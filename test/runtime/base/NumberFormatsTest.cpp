@@ -72,3 +72,20 @@ TEST(NumberFormats, E4m3HasItsKnownValues) {
   for (uint8_t bits = 1; bits < 0x7f; ++bits)
     EXPECT_LT(e4m3ToFloat(static_cast<uint8_t>(bits - 1)), e4m3ToFloat(bits));
 }
+
+TEST(NumberFormats, RoundsToE4m3) {
+  for (unsigned bits = 0; bits < 0x100; ++bits)
+    if ((bits & 0x7f) != 0x7f)
+      EXPECT_EQ(floatToE4m3(e4m3ToFloat(static_cast<uint8_t>(bits))), bits);
+  for (uint8_t low = 0; low < 0x7e; ++low) {
+    uint8_t high = static_cast<uint8_t>(low + 1);
+    float middle = (e4m3ToFloat(low) + e4m3ToFloat(high)) / 2; // exact
+    EXPECT_EQ(floatToE4m3(middle), low % 2 ? high : low);
+    EXPECT_EQ(floatToE4m3(std::nextafter(middle, -1.0f)), low);
+    EXPECT_EQ(floatToE4m3(std::nextafter(middle, INFINITY)), high);
+    EXPECT_EQ(floatToE4m3(-std::nextafter(middle, INFINITY)), high | 0x80);
+  }
+  EXPECT_EQ(floatToE4m3(1e6f), 0x7e);
+  EXPECT_EQ(floatToE4m3(-INFINITY), 0xfe);
+  EXPECT_EQ(floatToE4m3(NAN) & 0x7f, 0x7f);
+}

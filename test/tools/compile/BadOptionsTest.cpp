@@ -45,8 +45,11 @@ TEST_F(BadOptionsTest, Values) {
   refuse("--quantize=", "invalid --quantize ''");
   refuse("--quantize=format=int3", "'int3'");
   refuse("--quantize='format=int4 tail=int8'", "tail");
-  refuse("--cache=fp8", "invalid --cache 'fp8'; expected bf16, int8 or f32");
+  refuse("--cache=int4",
+         "invalid --cache 'int4'; expected bf16, int8, fp8 or f32");
+  refuse("--cache=fp8", "expected bf16 or int8 there, fp8 is for sm_90a");
   refuse("--cache=f32", "--cache=f32 is for --target=reference");
+  refuse("--quantize=fp8:experts", "has no kernels for 'native'");
   refuse("--quantize=int3:experts", "there is no format 'int3'");
   refuse("--quantize=int4:expert", "there is no class 'expert'");
   refuse("--quantize=int4:router", "the classes experts, shared, dense");
