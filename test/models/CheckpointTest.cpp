@@ -254,7 +254,9 @@ TEST_F(Fp8CheckpointTest, ReadsBlocksAsTheyAre) {
   Json json = tinyConfig();
   json["quantization_config"] = {{"quant_method", "fp8"},
                                  {"weight_block_size", {128, 128}}};
+  auto quantized = tensors[query];
   setConfig(json);
+  tensors[query] = quantized;
   tensors[query + "_scale_inv"] = f32Tensor({1, 1}, {0.5f});
   ASSERT_TRUE(open().info(query)->hasFp8);
   std::vector<uint8_t> quants(2 * 64);
