@@ -52,9 +52,10 @@ int64_t maxQueryTokens(Operation *op, int64_t unbounded) {
 ///           head_project(gather.latent, uv))
 ///   -> head_project(latent_attention(head_project(qn, transpose(uk)), qr), uv)
 struct AbsorbProjections final : OpRewritePattern<AttentionOp> {
-  AbsorbProjections(MLIRContext *context, AttentionForm form, int64_t past,
-                    bool int8Expansion, Pass::Statistic &numAbsorbed)
-      : OpRewritePattern(context), form(form), past(past),
+  AbsorbProjections(MLIRContext *context, AttentionForm form,
+                    AttentionMachine machine, int64_t past, bool int8Expansion,
+                    Pass::Statistic &numAbsorbed)
+      : OpRewritePattern(context), form(form), machine(machine), past(past),
         int8Expansion(int8Expansion), numAbsorbed(numAbsorbed) {}
 
   LogicalResult matchAndRewrite(AttentionOp op,
@@ -106,8 +107,12 @@ private:
     work.past = past;
 
     CacheGatherOp gather = context.gather;
-    auto rates = AttentionRates::measured(
-        CacheRow(gather.getCache().getType()).isInt8(), int8Expansion);
+    AttentionRates rates =
+        machine == AttentionMachine::Hopper
+            ? AttentionRates::estimatedForHopper()
+            : AttentionRates::measured(
+                  CacheRow(gather.getCache().getType()).isInt8(),
+                  int8Expansion);
     bool isLatent = form == AttentionForm::Auto
                         ? work.latentTime(rates) < work.expandedTime(rates)
                         : form == AttentionForm::Latent;
@@ -122,6 +127,7 @@ private:
   }
 
   AttentionForm form;
+  AttentionMachine machine;
   int64_t past;
   bool int8Expansion;
   Pass::Statistic &numAbsorbed;
@@ -138,8 +144,8 @@ struct AbsorbUpProjectionsPass final
       return signalPassFailure();
     }
     RewritePatternSet patterns(&getContext());
-    patterns.add<AbsorbProjections>(&getContext(), form, context, int8Expansion,
-                                    numAbsorbed);
+    patterns.add<AbsorbProjections>(&getContext(), form, machine, context,
+                                    int8Expansion, numAbsorbed);
     // Each attention is visited once, so that there is one remark for each.
     walkAndApplyPatterns(getOperation(), std::move(patterns));
     IRRewriter rewriter(&getContext());

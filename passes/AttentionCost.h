@@ -12,19 +12,27 @@
 namespace mlir::dsv2 {
 
 /// How fast the parts of attention are, as shares of the peak of a bf16 dot
-/// product; int8 ones exceed 1. Measured for 16 heads of DeepSeek-V2-Lite on
-/// Zen 4 (docs/measurements/cpu.md).
+/// product; int8 ones exceed 1.
 struct AttentionRates {
   double latent;  ///< attending to the latents
   double attend;  ///< attending to expanded keys and values
   double expand;  ///< expanding these
   double project; ///< absorbing queries, projecting results
 
+  /// Measured for 16 heads of DeepSeek-V2-Lite on Zen 4
+  /// (docs/measurements/cpu.md).
   static AttentionRates measured(bool int8Cache, bool int8Expansion) {
     bool int8 = int8Cache || int8Expansion;
     return {int8Cache ? 1.32 : 0.84, int8 ? 1.08 : 0.88, int8 ? 1.72 : 0.88,
             0.8};
   }
+  /// Estimates for Hopper, all of them: no kernel has been timed there. The
+  /// peak is the 989 TFLOP/s of its datasheet. Products of many rows are taken
+  /// to reach 0.7 of it, which is what large ones of published libraries do;
+  /// those of a depth or width of one head 0.6. Expanded attention computes a
+  /// softmax for each 320 products, latent attention for each 1088, but there
+  /// one of two warpgroups has all the scores.
+  static AttentionRates estimatedForHopper() { return {0.5, 0.5, 0.7, 0.6}; }
 };
 
 /// One step of one sequence in one layer: `queries` new tokens after `past`

@@ -18,6 +18,12 @@ enum class AttentionForm {
   Expanded ///< Keys and values are expanded from the latent.
 };
 
+/// Where attention runs, as far as its forms differ in speed.
+enum class AttentionMachine {
+  Zen4,  ///< A CPU, whose rates are measured.
+  Hopper ///< A GPU, whose rates are estimated.
+};
+
 /// The number format a class of weights is given.
 enum class WeightFormat {
   Default, ///< That of the pass's `format` option.

@@ -92,8 +92,9 @@ def AbsorbUpProjectionsPass : Pass<"dsv2-absorb-up-projections"> {
     The softmax scale does not change. `form=auto` compares the time of both
     forms for the most query tokens of the function (`dsv2.max_query_tokens`, or
     as many as `context` where they are not bounded) and `context` cached tokens:
-    the work of each part over the measured rate of its kernel. A remark states
-    the work and from how many query tokens on the expanded form is faster.
+    the work of each part over the rate of its kernel, which was measured on
+    Zen 4 and is estimated for Hopper (`AttentionRates`). A remark states the work
+    and from how many query tokens on the expanded form is faster.
 
     Leaves alone attention whose keys and values are not projected from one
     gathered latent, whose key projection has a number format, and that which
@@ -111,6 +112,14 @@ def AbsorbUpProjectionsPass : Pass<"dsv2-absorb-up-projections"> {
                    "Attend over the latent cache"),
         clEnumValN(::mlir::dsv2::AttentionForm::Expanded, "expanded",
                    "Expand keys and values from the latent"))
+    }]>,
+    Option<"machine", "machine", "::mlir::dsv2::AttentionMachine",
+           "::mlir::dsv2::AttentionMachine::Zen4", "Whose rates count", [{
+      ::llvm::cl::values(
+        clEnumValN(::mlir::dsv2::AttentionMachine::Zen4, "zen4",
+                   "A CPU, measured"),
+        clEnumValN(::mlir::dsv2::AttentionMachine::Hopper, "hopper",
+                   "A GPU, estimated"))
     }]>,
     Option<"context", "context", "int64_t", "4096",
            "Cached tokens of a typical sequence">,

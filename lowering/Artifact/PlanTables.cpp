@@ -99,6 +99,7 @@ dispatchTable(plan::DispatchOp op, plan::ProgramOp program, bool barrier,
     table->bindings.push_back(bindingStruct(binding, program, ordinals));
   table->min_tokens = op.getMinTokens().value_or(table->min_tokens);
   table->max_tokens = op.getMaxTokens().value_or(table->max_tokens);
+  table->chunked = op.getChunked();
   plan::WorkgroupsAttr groups = op.getWorkgroups();
   int64_t indirect = -1;
   if (groups.getIndirect() >= 0)
@@ -117,6 +118,8 @@ mlir::dsv2::programTable(plan::ProgramOp program,
   table->max_query_tokens =
       program.getMaxQueryTokens().value_or(std::numeric_limits<int64_t>::max());
   table->attention = program.getAttention().value_or("").str();
+  table->chunk_step = program.getChunkStep().value_or(0);
+  table->chunk_rows = program.getChunkRows().value_or(0);
   bool barrier = true;
   for (Operation &op : program.getBody().front()) {
     if (isa<plan::BarrierOp>(op))

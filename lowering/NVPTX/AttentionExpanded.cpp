@@ -20,7 +20,13 @@ void ExpandedEmitter::emit() {
     countWork([&](Value sequence) {
       Value first = number(queryOffsets, sequence);
       Value tokens = sub(number(queryOffsets, add(sequence, 1)), first);
-      return mul(ceilDiv(tokens, rows), spec.heads);
+      Value count = mul(ceilDiv(tokens, rows), spec.heads);
+      if (!spec.chunkStep)
+        return count;
+      Value start = startOf(sequence);
+      Value behind = add(start, number(contextLengths, sequence));
+      Value isHere = both(less(start, spec.chunkStep), less(i32(0), behind));
+      return select(isHere, count, i32(0));
     });
     ifThen(elect(), [&] {
       queryRing.init(*this, 1, 8);
@@ -54,32 +60,45 @@ ExpandedEmitter::Item ExpandedEmitter::itemAt(Value index) {
   item.firstRow = number(queryOffsets, sequence);
   item.tokens = sub(number(queryOffsets, add(sequence, 1)), item.firstRow);
   item.context = number(contextLengths, sequence);
+  item.start = startOf(sequence);
   static_cast<ExpandedItem<Value> &>(item) =
       expandedItemOf(*this, local, item.tokens, item.context);
+  item.begin = i32(0);
+  item.end = item.blocks;
+  if (spec.chunkStep) {
+    ChunkBlocks<Value> here =
+        chunkBlocksOf(*this, item.start, item.blocks, spec.chunkStep);
+    item.begin = here.begin;
+    item.end = here.end;
+  }
   return item;
+}
+
+Value ExpandedEmitter::startOf(Value sequence) {
+  Value start = number(contextOffsets, sequence);
+  return spec.chunkStep ? sub(start, firstContextRow()) : start;
+}
+
+void ExpandedEmitter::forEachItem(
+    ValueRange state,
+    function_ref<SmallVector<Value>(const Item &, ValueRange)> body) {
+  loop(workgroup(), total, gridBlocks(), state,
+       [&](Value index, ValueRange carried) -> SmallVector<Value> {
+         Item item = itemAt(index);
+         if (!spec.chunkStep)
+           return body(item, carried);
+         return ifElse(
+             less(item.begin, item.end), carried.getTypes(),
+             [&] { return body(item, carried); },
+             [&] { return SmallVector<Value>(carried); });
+       });
 }
 
 // ---- The producer ----------------------------------------------------------
 
 void ExpandedEmitter::produceKeys(const Item &item, Value block,
                                   const RingState &at) {
-  // Pages are read while the stage is still in use. A page behind the context
-  // is not in the table: its rows are out of bounds, and arrive as zeros.
-  Value start = mul(block, rows);
-  SmallVector<Value> pageRows;
-  Value pages = element(binding(pageTable), getI32Type(),
-                        mul(toI64(item.sequence), spec.cache.pagesPerSequence));
-  for (int64_t part = 0; part < rows; part += 64) {
-    Value position = add(start, part);
-    Value known = min(position, sub(item.context, 1));
-    Value page = load(getI32Type(), element(pages, getI32Type(),
-                                            div(known, spec.cache.pageSize)));
-    Value row =
-        add(mul(page, spec.cache.pageSize), rem(position, spec.cache.pageSize));
-    pageRows.push_back(
-        select(less(position, item.context), row, i32(spec.cache.rows)));
-  }
-  Value first = add(number(contextOffsets, item.sequence), start);
+  Value first = add(item.start, mul(block, rows));
   waitParity(keyRing.emptyAt(*this, at.stage), bitXor(at.phase, 1));
   Value full = keyRing.fullAt(*this, at.stage);
   Value to = add(key, mul(at.stage, keyTiles * tileBytes));
@@ -87,14 +106,12 @@ void ExpandedEmitter::produceKeys(const Item &item, Value block,
   for (int64_t tile = 0; tile < 2; ++tile)
     loadTile(add(to, tile * tileBytes), tensorMap(2),
              {i32(64 * tile), item.head, first}, full);
-  for (auto [part, row] : llvm::enumerate(pageRows))
-    loadTile(add(to, 2 * tileBytes + part * tileBytes / 2), tensorMap(4),
-             {i32(spec.cache.latent), row}, full);
+  loadTile(add(to, 2 * tileBytes), tensorMap(4), {i32(0), first}, full);
 }
 
 void ExpandedEmitter::produceValues(const Item &item, Value block,
                                     const RingState &at) {
-  Value first = add(number(contextOffsets, item.sequence), mul(block, rows));
+  Value first = add(item.start, mul(block, rows));
   waitParity(valueRing.emptyAt(*this, at.stage), bitXor(at.phase, 1));
   Value full = valueRing.fullAt(*this, at.stage);
   Value to = add(value, mul(at.stage, valueTiles * tileBytes));
@@ -118,7 +135,7 @@ SmallVector<Value> ExpandedEmitter::produceItem(const Item &item,
   }
   SmallVector<Value> next = {bitXor(phase, 1)};
   llvm::append_range(
-      next, loop(i32(0), item.blocks, 1, state.drop_front(1),
+      next, loop(item.begin, item.end, 1, state.drop_front(1),
                  [&](Value block, ValueRange carried) -> SmallVector<Value> {
                    // Keys and values have as many stages, so one state serves
                    // both rings.
@@ -135,24 +152,20 @@ SmallVector<Value> ExpandedEmitter::produceItem(const Item &item,
 void ExpandedEmitter::produce() {
   SmallVector<Value> begin = {i32(0)};
   RingState::begin(*this).appendTo(begin);
-  loop(workgroup(), total, gridBlocks(), begin,
-       [&](Value index, ValueRange state) {
-         return produceItem(itemAt(index), state);
-       });
+  forEachItem(begin, [&](const Item &item, ValueRange state) {
+    return produceItem(item, state);
+  });
 }
 
 LogicalResult checkExpandedAttention(const ExpandedAttentionSpec &spec,
                                      std::string &error) {
-  const CachePlane &plane = spec.cache;
-  if (spec.nope != 128 || spec.value != 128 || plane.rope != 64)
+  if (spec.nope != 128 || spec.value != 128 || spec.rope != 64)
     error = "expected heads of 128 + 64 and values of 128, found " +
-            std::to_string(spec.nope) + " + " + std::to_string(plane.rope) +
+            std::to_string(spec.nope) + " + " + std::to_string(spec.rope) +
             " and " + std::to_string(spec.value);
-  else if (plane.format != CacheFormat::bf16)
-    error = "expected a cache in bf16 for expanded attention";
-  else if (plane.pageSize % 64)
-    error = "expected pages of a multiple of 64 tokens, found " +
-            std::to_string(plane.pageSize);
+  else if (spec.chunkStep % ExpandedAttentionSpec::blockTokens)
+    error = "expected chunks of a multiple of 128 rows, found " +
+            std::to_string(spec.chunkStep);
   else if (spec.sequences > 512)
     error = "expected at most 512 sequences in a step, found " +
             std::to_string(spec.sequences);
@@ -169,17 +182,16 @@ KernelInfo emitExpandedAttention(ModuleOp module, StringRef name,
     map.box = {64, 1, ExpandedEmitter::rows};
     return map;
   };
-  const CachePlane &plane = spec.cache;
-  TensorMap cacheMap;
-  cacheMap.binding = ExpandedEmitter::cacheRows;
-  cacheMap.sizes = {plane.width(), plane.rows};
-  cacheMap.strides = {2 * plane.width()};
-  cacheMap.box = {64, 64};
+  TensorMap rotatedMap;
+  rotatedMap.binding = ExpandedEmitter::rotatedKeys;
+  rotatedMap.sizes = {spec.rope, spec.rows()};
+  rotatedMap.strides = {2 * spec.rope};
+  rotatedMap.box = {64, ExpandedEmitter::rows};
   SmallVector<TensorMap> maps = {
       headMap(ExpandedEmitter::nopeQueries, spec.nope, spec.tokens),
-      headMap(ExpandedEmitter::ropeQueries, plane.rope, spec.tokens),
-      headMap(ExpandedEmitter::keys, spec.nope, spec.context),
-      headMap(ExpandedEmitter::values, spec.value, spec.context), cacheMap};
+      headMap(ExpandedEmitter::ropeQueries, spec.rope, spec.tokens),
+      headMap(ExpandedEmitter::keys, spec.nope, spec.rows()),
+      headMap(ExpandedEmitter::values, spec.value, spec.rows()), rotatedMap};
   Launch launch;
   launch.threads = 384;
   launch.minBlocksPerSM = 1;

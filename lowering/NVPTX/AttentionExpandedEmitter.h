@@ -12,8 +12,8 @@
 //   queries       one stage; empty: a lane of each of the eight consumer warps
 //   keys, values  two stages each, filled and consumed in the same order;
 //                 empty: the eight consumer warps
-// Both consumer warpgroups walk all blocks of the item, also where their rows
-// see nothing, so that every side takes the same number of rounds.
+// Both consumer warpgroups walk all blocks of the item in the chunk, also where
+// their rows see nothing, so that every side takes the same number of rounds.
 //
 // Rows behind the end of the context hold anything. Their scores are masked,
 // and their values are set to zero by both warpgroups together before the last
@@ -37,20 +37,22 @@ public:
     ropeQueries,
     keys,
     values,
-    cacheRows,
+    rotatedKeys,
     queryOffsets,
     contextLengths,
     contextOffsets,
-    pageTable,
     output,
+    partialSums,
+    partialStates,
   };
 
-  static constexpr int64_t rows = 128; ///< of a tile of queries, keys, values
+  /// Rows of a tile of queries, keys and values.
+  static constexpr int64_t rows = ExpandedAttentionSpec::blockTokens;
 
   ExpandedEmitter(ModuleOp module, StringRef name,
                   const ExpandedAttentionSpec &spec, const Launch &launch,
                   ArrayRef<TensorMap> maps)
-      : AttentionEmitter(module, name, 10, launch, maps, spec.sequences),
+      : AttentionEmitter(module, name, 11, launch, maps, spec.sequences),
         spec(spec) {}
 
   void emit();
@@ -70,8 +72,16 @@ private:
 
   struct Item : ExpandedItem<Value> {
     Value sequence, firstRow, tokens, context;
+    Value begin, end; ///< blocks of the chunk
+    /// The context row of position 0, counted from the chunk's first.
+    Value start;
   };
   Item itemAt(Value index);
+  /// Where the rows of a sequence begin, counted from the chunk's first.
+  Value startOf(Value sequence);
+  /// body(item, state) for the items that have blocks in the chunk.
+  void forEachItem(ValueRange state,
+                   function_ref<SmallVector<Value>(const Item &, ValueRange)>);
 
   void produce();
   void produceKeys(const Item &item, Value block, const RingState &at);
@@ -89,6 +99,16 @@ private:
                                const RingState &at);
   void clearBehind(const Item &item, Value block, const RingState &at);
   void storeRows(const Item &item, ValueRange sums, const RowPair &inverses);
+
+  /// The sums and softmax that an item begins with, and those it leaves to the
+  /// launch for the next chunk.
+  SmallVector<Value> loadState(const Item &item);
+  void storeState(const Item &item, ValueRange sums,
+                  const SoftmaxState &softmax);
+  Value stateAddress(Value row);
+  /// body(r, row): for each of the thread's two rows, counted through tokens
+  /// and heads, that exists.
+  void forRows(const Item &item, function_ref<void(int64_t, Value)> body);
   /// Which 64 of the tile's rows this warpgroup has.
   Value half() { return sub(warpgroup(), 1); }
 };

@@ -64,24 +64,85 @@ void ExpandedEmitter::clearBehind(const Item &item, Value block,
   });
 }
 
-void ExpandedEmitter::storeRows(const Item &item, ValueRange sums,
-                                const RowPair &inverses) {
-  Value column = shiftLeft(bitAnd(lane(), 3), 1);
+void ExpandedEmitter::forRows(const Item &item,
+                              function_ref<void(int64_t, Value)> body) {
   for (int64_t r = 0; r < 2; ++r) {
     Value token =
         add(add(item.firstToken, mul(half(), 64)), add(threadRow(), 8 * r));
     ifThen(less(token, item.tokens), [&] {
-      Value row = add(mul(add(item.firstRow, token), spec.heads), item.head);
-      Value to = element(binding(output), getBF16Type(),
-                         add(mul(toI64(row), spec.value), toI64(column)));
-      for (int64_t group = 0; group < spec.value / 8; ++group) {
-        int64_t i = 4 * group + 2 * r;
-        store(packBf16(fmul(sums[i], inverses[r]),
-                       fmul(sums[i + 1], inverses[r])),
-              offset(to, 16 * group));
-      }
+      body(r,
+           toI64(add(mul(add(item.firstRow, token), spec.heads), item.head)));
     });
   }
+}
+
+void ExpandedEmitter::storeRows(const Item &item, ValueRange sums,
+                                const RowPair &inverses) {
+  Value column = toI64(shiftLeft(bitAnd(lane(), 3), 1));
+  forRows(item, [&](int64_t r, Value row) {
+    Value to = element(binding(output), getBF16Type(),
+                       add(mul(row, spec.value), column));
+    for (int64_t group = 0; group < spec.value / 8; ++group) {
+      int64_t i = 4 * group + 2 * r;
+      store(
+          packBf16(fmul(sums[i], inverses[r]), fmul(sums[i + 1], inverses[r])),
+          offset(to, 16 * group));
+    }
+  });
+}
+
+SmallVector<Value> ExpandedEmitter::loadState(const Item &item) {
+  SmallVector<Value> fresh(sumCount, f32(0.0f));
+  SoftmaxState::begin(*this).appendTo(fresh);
+  if (!spec.chunkStep)
+    return fresh;
+  SmallVector<Type> types(fresh.size(), getF32Type());
+  VectorType pair = vectorOf(2, getF32Type());
+  return ifElse(
+      equal(item.begin, 0), types, [&] { return fresh; },
+      [&] {
+        // Rows that do not exist read another's: what they make is not stored.
+        SmallVector<Value> state(fresh.size());
+        for (int64_t r = 0; r < 2; ++r) {
+          Value token = min(add(add(item.firstToken, mul(half(), 64)),
+                                add(threadRow(), 8 * r)),
+                            sub(item.tokens, 1));
+          Value row =
+              toI64(add(mul(add(item.firstRow, token), spec.heads), item.head));
+          Value from = element(binding(partialSums), getF32Type(),
+                               add(mul(row, spec.value),
+                                   toI64(shiftLeft(bitAnd(lane(), 3), 1))));
+          for (int64_t group = 0; group < spec.value / 8; ++group) {
+            Value loaded = load(pair, offset(from, 32 * group));
+            state[4 * group + 2 * r] = extract(loaded, 0);
+            state[4 * group + 2 * r + 1] = extract(loaded, 1);
+          }
+          Value loaded = load(pair, stateAddress(row));
+          state[sumCount + r] = extract(loaded, 0);
+          state[sumCount + 2 + r] = extract(loaded, 1);
+        }
+        return state;
+      });
+}
+
+void ExpandedEmitter::storeState(const Item &item, ValueRange sums,
+                                 const SoftmaxState &softmax) {
+  Value column = toI64(shiftLeft(bitAnd(lane(), 3), 1));
+  auto pairOf = [&](Value a, Value b) { return insert(b, splat(a, 2), 1); };
+  forRows(item, [&](int64_t r, Value row) {
+    Value to = element(binding(partialSums), getF32Type(),
+                       add(mul(row, spec.value), column));
+    for (int64_t group = 0; group < spec.value / 8; ++group) {
+      int64_t i = 4 * group + 2 * r;
+      store(pairOf(sums[i], sums[i + 1]), offset(to, 32 * group));
+    }
+    store(pairOf(softmax.maximum[r], softmax.sum[r]), stateAddress(row));
+  });
+}
+
+Value ExpandedEmitter::stateAddress(Value row) {
+  return offset(binding(partialStates),
+                add(shiftLeft(row, 5), toI64(shiftLeft(bitAnd(lane(), 3), 3))));
 }
 
 SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
@@ -89,13 +150,17 @@ SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
   Value queryPhase = carried[0];
   RingState at = RingState::of(carried.drop_front(1));
   waitParity(queryRing.full, queryPhase);
-  SoftmaxState softmax = SoftmaxState::begin(*this);
   SmallVector<Value> scores = waitProducts(0, startScores(at));
   arriveByWarps(keyRing.emptyAt(*this, at.stage));
-  Probabilities first = attend(scores, item, i32(0), softmax);
+  SmallVector<Value> before = loadState(item);
+  SoftmaxState softmax =
+      SoftmaxState::of(ArrayRef(before).drop_front(sumCount));
+  Probabilities first = attend(scores, item, item.begin, softmax);
 
   // Carried: sums, probabilities, softmax, the stage of the values.
-  SmallVector<Value> state(sumCount, f32(0.0f));
+  SmallVector<Value> state(before.begin(), before.begin() + sumCount);
+  if (spec.chunkStep)
+    state = scaleRows(*this, state, first.factors);
   llvm::append_range(state, first.pairs);
   softmax.appendTo(state);
   at.appendTo(state);
@@ -108,8 +173,8 @@ SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
     softmax = SoftmaxState::of(values);
     at = RingState::of(values.drop_front(4));
   };
-  Value last = sub(item.blocks, 1);
-  state = loop(i32(0), last, 1, state,
+  Value last = sub(item.end, 1);
+  state = loop(item.begin, last, 1, state,
                [&](Value block, ValueRange values) -> SmallVector<Value> {
                  unpack(values);
                  RingState following = at.next(*this, stages);
@@ -133,7 +198,17 @@ SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
   clearBehind(item, last, at);
   sums = waitProducts(0, addValues(sums, pairs, at));
   arriveByWarps(valueRing.emptyAt(*this, at.stage));
-  storeRows(item, sums, inverseSums(*this, wholeSums(*this, softmax)));
+  auto finish = [&] {
+    storeRows(item, sums, inverseSums(*this, wholeSums(*this, softmax)));
+    return SmallVector<Value>();
+  };
+  if (spec.chunkStep)
+    ifElse(equal(item.end, item.blocks), {}, finish, [&] {
+      storeState(item, sums, softmax);
+      return SmallVector<Value>();
+    });
+  else
+    finish();
 
   SmallVector<Value> next = {bitXor(queryPhase, 1)};
   at.next(*this, stages).appendTo(next);
@@ -143,10 +218,9 @@ SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
 void ExpandedEmitter::consume() {
   SmallVector<Value> begin = {i32(0)};
   RingState::begin(*this).appendTo(begin);
-  loop(workgroup(), total, gridBlocks(), begin,
-       [&](Value index, ValueRange state) {
-         return consumeItem(itemAt(index), state);
-       });
+  forEachItem(begin, [&](const Item &item, ValueRange state) {
+    return consumeItem(item, state);
+  });
 }
 
 } // namespace mlir::dsv2::nvptx

@@ -25,7 +25,7 @@ void LatentEmitter::emit() {
       Value first = number(queryOffsets, sequence);
       Value tokens = sub(number(queryOffsets, add(sequence, 1)), first);
       return countItems(*this, tokens, number(contextLengths, sequence),
-                        spec.heads, spec.splitTokens);
+                        spec.heads, spec.contextSplits());
     });
     ifThen(elect(), [&] {
       kvRing.init(*this, copiesRows() ? 1 : 129, 8);
@@ -73,8 +73,9 @@ LatentEmitter::Item LatentEmitter::itemAt(Value index) {
   item.firstToken = number(queryOffsets, sequence);
   item.tokens = sub(number(queryOffsets, add(sequence, 1)), item.firstToken);
   item.context = number(contextLengths, sequence);
-  static_cast<AttentionItem<Value> &>(item) = itemOf(
-      *this, local, item.tokens, item.context, spec.heads, spec.splitTokens);
+  static_cast<AttentionItem<Value> &>(item) =
+      itemOf(*this, local, item.tokens, item.context, spec.heads,
+             spec.contextSplits());
   return item;
 }
 
@@ -110,6 +111,8 @@ LogicalResult checkLatentAttention(const LatentAttentionSpec &spec,
   else if (spec.splitTokens % attentionBlockTokens)
     error = "expected splits of a multiple of 64 tokens, found " +
             std::to_string(spec.splitTokens);
+  else if (spec.maxSplits < 1)
+    error = "expected at least one split of a context";
   return success(error.empty());
 }
 

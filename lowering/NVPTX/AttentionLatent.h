@@ -10,15 +10,17 @@
 //
 // Scores, softmax and sums are in float32; probabilities are rounded to bf16,
 // and so are the products of a cache in fp8 with its scales. The context is
-// taken in blocks of 64 tokens and in splits of `splitTokens`, both counted
-// from position 0, so that a sequence gets the same bits in any batch. What
-// blocks of the launch do is a function of the lengths alone.
+// taken in blocks of 64 tokens and in splits, both counted from position 0. How
+// long splits are depends on the length of the sequence alone (ContextSplits),
+// so that it gets the same bits in any batch. What blocks of the launch do is a
+// function of the lengths alone.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_LOWERING_NVPTX_ATTENTIONLATENT_H
 #define DSV2_LOWERING_NVPTX_ATTENTIONLATENT_H
 
+#include "lowering/NVPTX/AttentionWork.h"
 #include "lowering/NVPTX/Kernel.h"
 #include "lowering/NVPTX/RowRope.h"
 
@@ -44,11 +46,16 @@ struct LatentAttentionSpec {
   int64_t heads;
   CachePlane cache;
   float scale;               ///< positive
-  int64_t splitTokens = 512; ///< a multiple of 64
+  int64_t splitTokens = 512; ///< at least; a multiple of 64
+  int64_t maxSplits = 1024;  ///< of a context
   int64_t maxContext;
 
+  ContextSplits contextSplits() const {
+    return {splitTokens, maxSplits, maxContext};
+  }
+  /// Room for partial results of a row.
   int64_t splits() const {
-    return (maxContext + splitTokens - 1) / splitTokens;
+    return std::min((maxContext + splitTokens - 1) / splitTokens, maxSplits);
   }
   /// Bytes of the partial results, and of their logarithms of sums.
   int64_t partialBytes() const {

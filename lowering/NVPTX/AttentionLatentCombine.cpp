@@ -23,9 +23,10 @@ KernelInfo emitLatentCombine(ModuleOp module, StringRef name,
   Value row = k.workgroup();
   Value token = k.div(row, spec.heads);
   Value context = number(4, number(3, token));
-  k.ifThen(k.less(k.i32(spec.splitTokens), context), [&] {
+  Value splitTokens = splitTokensOf(k, context, spec.contextSplits());
+  k.ifThen(k.less(splitTokens, context), [&] {
     // Every split up to the token's own has something that it sees.
-    Value used = k.add(k.div(number(2, token), spec.splitTokens), 1);
+    Value used = k.add(k.div(number(2, token), splitTokens), 1);
     Value first = k.mul(k.toI64(row), spec.splits());
     Value logs = k.element(k.binding(1), f32, first);
     auto logAt = [&](Value split) {

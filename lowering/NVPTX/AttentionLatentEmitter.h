@@ -98,8 +98,6 @@ private:
   /// The thread, read where it is used: what follows from it is not kept in
   /// registers from round to round.
   Value threadHere();
-  /// Eight e4m3 times a scale as bf16.
-  Value widenEight(Value low, Value high, Value scale);
 
   void consumeLeft();
   void consumeRight();

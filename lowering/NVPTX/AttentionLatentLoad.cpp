@@ -9,6 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/AttentionLatentEmitter.h"
+#include "lowering/NVPTX/CacheGather.h"
 
 namespace mlir::dsv2::nvptx {
 
@@ -127,24 +128,13 @@ void LatentEmitter::widenRows(const Item &item, Value block, Value firstRow,
     Value column =
         bitXor(shiftLeft(bitAnd(part, 3), 5), shiftLeft(bitAnd(row, 7), 4));
     for (int64_t piece = 0; piece < 2; ++piece)
-      store(widenEight(extract(quants, 2 * piece),
+      store(widenEight(*this, extract(quants, 2 * piece),
                        extract(quants, 2 * piece + 1), scale),
             sharedPointerAt(add(to, bitXor(column, 16 * piece))));
     return SmallVector<Value>();
   });
   fenceAsync();
   arrive(full);
-}
-
-Value LatentEmitter::widenEight(Value low, Value high, Value scale) {
-  Value words[2] = {low, high}, widened;
-  for (int64_t i = 0; i < 4; ++i) {
-    Value pairs = bitcast(words[i / 2], vectorOf(2, getI16Type()));
-    auto [even, odd] = unpackE4m3(extract(pairs, i % 2));
-    Value packed = packBf16(fmul(even, scale), fmul(odd, scale));
-    widened = i ? insert(packed, widened, i) : splat(packed, 4);
-  }
-  return widened;
 }
 
 } // namespace mlir::dsv2::nvptx

@@ -23,12 +23,44 @@ namespace mlir::dsv2::nvptx {
 inline constexpr int64_t attentionTileRows = 64;
 inline constexpr int64_t attentionBlockTokens = 64;
 
+/// How a context is divided: in splits of `tokens`, or of the least power of
+/// two times as many with which there are at most `most`. That depends on its
+/// own length alone.
+struct ContextSplits {
+  int64_t tokens, most;
+  int64_t maxContext; ///< the longest
+
+  int64_t doublings() const {
+    int64_t count = 0;
+    while ((maxContext - 1) / (tokens << count) >= most)
+      ++count;
+    return count;
+  }
+};
+
+/// The tokens of a split.
+template <typename Math, typename Int>
+Int splitTokensOf(Math &math, Int context, const ContextSplits &splits) {
+  Int tokens = math.constantLike(context, splits.tokens);
+  Int units = math.ceilDiv(context, splits.tokens * splits.most);
+  for (int64_t i = 0; i < splits.doublings(); ++i) {
+    Int isMore = math.min(math.max(math.sub(units, int64_t(1) << i), 0), 1);
+    tokens = math.mul(tokens, math.add(isMore, 1));
+  }
+  return tokens;
+}
+template <typename Math, typename Int>
+Int splitsOf(Math &math, Int context, Int splitTokens) {
+  return math.div(math.add(context, math.sub(splitTokens, 1)), splitTokens);
+}
+
 /// Items of a sequence with so many new tokens and so long a context.
 template <typename Math, typename Int>
 Int countItems(Math &math, Int tokens, Int context, int64_t heads,
-               int64_t splitTokens) {
+               const ContextSplits &splits) {
   Int tiles = math.ceilDiv(math.mul(tokens, heads), attentionTileRows);
-  return math.mul(tiles, math.ceilDiv(context, splitTokens));
+  Int splitTokens = splitTokensOf(math, context, splits);
+  return math.mul(tiles, splitsOf(math, context, splitTokens));
 }
 
 template <typename Int>
@@ -44,14 +76,15 @@ struct AttentionItem {
 /// The item `index` of a sequence.
 template <typename Math, typename Int>
 AttentionItem<Int> itemOf(Math &math, Int index, Int tokens, Int context,
-                          int64_t heads, int64_t splitTokens) {
+                          int64_t heads, const ContextSplits &splits) {
   AttentionItem<Int> item;
+  Int splitTokens = splitTokensOf(math, context, splits);
   item.rows = math.mul(tokens, heads);
   Int tiles = math.ceilDiv(item.rows, attentionTileRows);
   item.split = math.div(index, tiles);
   Int tile = math.sub(index, math.mul(item.split, tiles));
   item.firstRow = math.mul(tile, attentionTileRows);
-  item.splits = math.ceilDiv(context, splitTokens);
+  item.splits = splitsOf(math, context, splitTokens);
   item.begin = math.mul(item.split, splitTokens);
   // The last row of the tile sees the most: up to its own position.
   Int lastRow = math.min(math.add(item.firstRow, attentionTileRows - 1),
@@ -88,6 +121,22 @@ ExpandedItem<Int> expandedItemOf(Math &math, Int index, Int tokens,
   Int visible = math.add(math.sub(context, tokens), end);
   item.blocks = math.ceilDiv(visible, rows);
   return item;
+}
+
+/// The blocks of 128 positions, of the first `blocks` of a sequence, that a
+/// chunk of the context has: those that begin in its `step` rows. `start` is
+/// where the sequence begins, counted from the chunk's first row.
+template <typename Int>
+struct ChunkBlocks {
+  Int begin, end; ///< none when begin is not less than end
+};
+template <typename Math, typename Int>
+ChunkBlocks<Int> chunkBlocksOf(Math &math, Int start, Int blocks,
+                               int64_t step) {
+  constexpr int64_t rows = 128;
+  Int before = math.mul(start, -1);
+  Int end = math.ceilDiv(math.max(math.add(before, step), 0), rows);
+  return {math.ceilDiv(math.max(before, 0), rows), math.min(end, blocks)};
 }
 
 } // namespace mlir::dsv2::nvptx

@@ -103,6 +103,15 @@ Value KernelBuilder::dim(Dim dim) {
   return value;
 }
 
+Value KernelBuilder::firstContextRow() {
+  if (!firstRow)
+    firstRow = inEntry([&] {
+      return load(getI32Type(),
+                  offset(info.func.getArgument(bindingCount), 16));
+    });
+  return firstRow;
+}
+
 Value KernelBuilder::workgroupCount() {
   const Workgroups &groups = info.launch.workgroups;
   return mul(ceilDiv(dim(groups.dim), groups.tile), groups.count);

@@ -10,10 +10,12 @@
 //     attributes {nvvm.kernel, nvvm.maxntid = [threads], dsv2.launch = {..}}
 //
 // in scf, arith, llvm and nvvm. Bindings are addresses; %dims points to the
-// int32 sizes {T, B, S, R} of the step: T tokens, B sequences, S context tokens
-// and R logit rows. They lie in memory, and not in the parameters, so that a
-// recorded graph of launches serves every step of its size class. %m0 and so on
-// are tensor maps for TMA, which the runtime encodes when it loads the kernel.
+// int32 sizes {T, B, S, R, F} of the step: T tokens, B sequences, S context
+// tokens and R logit rows. A launch for a chunk of the context has the S rows
+// of the chunk, from row F on; F is 0 otherwise. They lie in memory, and not in
+// the parameters, so that a recorded graph of launches serves every step of its
+// size class. %m0 and so on are tensor maps for TMA, which the runtime encodes
+// when it loads the kernel.
 //
 // A block is a workgroup. A launch may have more blocks than `Workgroups` says,
 // since the grid is that of the largest step of a class: KernelBuilder lets the
@@ -114,6 +116,8 @@ public:
   }
   /// The runtime size of `dim` as i32; 1 for Dim::one.
   Value dim(Dim dim);
+  /// The first row of the context that this launch is for.
+  Value firstContextRow();
   /// The number of the block, i32.
   Value workgroup() { return blockIndex; }
   /// count * ceil(dim / tile).
@@ -138,7 +142,7 @@ private:
   unsigned bindingCount;
   Block *entry = nullptr;
   Value blockIndex, sharedBase;
-  Value dims[5];
+  Value dims[5], firstRow;
 };
 
 /// How to launch `func` as its attribute says; nullopt when it is no kernel.

@@ -17,9 +17,14 @@ using plan::Access;
 using plan::BindingAttr;
 using plan::TensorView;
 
-/// Positions of a sequence that one block attends to, so that a long context
-/// keeps the device busy.
+/// The least positions of a sequence that one block attends to, so that a long
+/// context keeps the device busy.
 static constexpr int64_t kSplitTokens = 512;
+
+/// Contexts are divided in as many splits as have room for partial results in
+/// this, for the largest step, but in these at least and at most.
+static constexpr int64_t kPartialBytes = int64_t(512) << 20;
+static constexpr int64_t kLeastSplits = 8, kMostSplits = 128;
 
 /// Physical rows are numbered by i32, however many a session has.
 static int64_t maxCacheRows(LatentCacheType cache) {
@@ -39,6 +44,18 @@ static std::optional<CacheFormat> cacheFormat(LatentCacheType cache) {
 
 static StringRef cacheName(CacheFormat format) {
   return format == CacheFormat::fp8 ? "fp8" : "bf16";
+}
+
+CachePlane nvptx::planeOf(LatentCacheType cache,
+                          const plan::StepLimits &limits) {
+  CachePlane plane;
+  plane.latent = cache.getLatent();
+  plane.rope = cache.getRope();
+  plane.rows = maxCacheRows(cache);
+  plane.pageSize = cache.getPage();
+  plane.pagesPerSequence = llvm::divideCeil(limits.maxContext, cache.getPage());
+  plane.format = cacheFormat(cache).value_or(CacheFormat::bf16);
+  return plane;
 }
 
 FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
@@ -91,18 +108,16 @@ FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
   spec.tokens = builder.programTokens();
   spec.sequences = builder.limits().maxSequences;
   spec.heads = latents.shape[1];
-  spec.cache.latent = cache.getLatent();
-  spec.cache.rope = cache.getRope();
-  spec.cache.format = *format;
-  spec.cache.rows = maxCacheRows(cache);
-  spec.cache.pageSize = cache.getPage();
-  spec.cache.pagesPerSequence =
-      llvm::divideCeil(builder.limits().maxContext, cache.getPage());
+  spec.cache = planeOf(cache, builder.limits());
   spec.scale = static_cast<float>(op.getScale().convertToDouble());
   spec.maxContext = builder.limits().maxContext;
   // Many tokens keep the device busy without dividing the context.
   spec.splitTokens =
       hasManyTokens(op) ? llvm::alignTo(spec.maxContext, 64) : kSplitTokens;
+  spec.maxSplits = 1;
+  uint64_t fitting = std::max<int64_t>(kPartialBytes / spec.partialBytes(), 1);
+  spec.maxSplits =
+      std::clamp<int64_t>(llvm::bit_floor(fitting), kLeastSplits, kMostSplits);
   std::string reason;
   if (output.elementType.isBF16() &&
       succeeded(checkLatentAttention(spec, reason)))
@@ -120,9 +135,9 @@ FailureOr<bool> NVPTXProvider::tiledAttention(LatentAttentionOp op,
       ((plane.format == CacheFormat::fp8 ? "_fp8_" : "_") + Twine(spec.heads) +
        "x" + Twine(plane.latent) + "_" + Twine(plane.rope) + "_page" +
        Twine(plane.pageSize) + "x" + Twine(plane.pagesPerSequence) + "_split" +
-       Twine(spec.splitTokens) + "of" + Twine(spec.maxContext) + "_max" +
-       Twine(spec.tokens) + "x" + Twine(spec.sequences) + "_scale" +
-       bitsOf(spec.scale))
+       Twine(spec.splitTokens) + "x" + Twine(spec.maxSplits) + "of" +
+       Twine(spec.maxContext) + "_max" + Twine(spec.tokens) + "x" +
+       Twine(spec.sequences) + "_scale" + bitsOf(spec.scale))
           .str();
   // Nothing is written to the partial results of a single split.
   bool divided = spec.splits() > 1;

@@ -68,7 +68,8 @@ static std::string placesOf(const NVPTXProvider::Product &product) {
          unless(spec.residualStride, spec.residual ? spec.outputStride : 0,
                 "addfrom") +
          (spec.gather ? "_gather" : "") +
-         (spec.dim == Dim::logitRows ? "_logits" : "");
+         (spec.dim == Dim::logitRows ? "_logits" : "") +
+         (spec.dim == Dim::context ? "_context" : "");
 }
 
 FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
@@ -241,7 +242,9 @@ FailureOr<bool> NVPTXProvider::gemm(Operation *at, Product product,
       !from.residual || from.residualStride == from.outputStride;
   std::string reason;
   bool isRounded = fp8 ? product.fp8Input : from.bf16Input && from.bf16Weight;
-  if (!hasManyTokens(at) || !isRounded || !denseHeads || !sameResidual ||
+  // Rows of the context are many in any program.
+  bool hasManyRows = hasManyTokens(at) || from.dim == Dim::context;
+  if (!hasManyRows || !isRounded || !denseHeads || !sameResidual ||
       failed(checkGemm(spec, reason)))
     return false;
 
@@ -259,6 +262,8 @@ FailureOr<bool> NVPTXProvider::gemm(Operation *at, Product product,
     bindings.push_back(product.residual);
   bindings.push_back(product.output);
   product.spec.gather = false;
+  TokenRange range;
+  range.chunked = product.chunked;
   std::string name =
       ("gemm_" + formatName(product.format) + "_" +
        Twine(from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
@@ -269,7 +274,7 @@ FailureOr<bool> NVPTXProvider::gemm(Operation *at, Product product,
           [&](ModuleOp module, StringRef symbol) {
             return emitGemm(module, symbol, spec);
           },
-          bindings)))
+          bindings, range)))
     return failure();
   return true;
 }

@@ -75,6 +75,7 @@ FailureOr<bool> NVPTXProvider::dispatchKernel(
   kernelUse.bindings = call.bindings;
   kernelUse.minTokens = call.range.first;
   kernelUse.maxTokens = call.range.last;
+  kernelUse.chunked = call.range.chunked;
   builder.dispatch(op, kernelUse);
   return true;
 }
@@ -171,6 +172,9 @@ FailureOr<bool> NVPTXProvider::dispatch(Operation *op, Builder &builder) {
           [&](LatentAppendOp append) { return latentAppend(append, builder); })
       .Case([&](LatentAttentionOp attention) {
         return latentAttention(attention, builder);
+      })
+      .Case([&](ExpandedAttentionOp attention) {
+        return expandedAttention(attention, builder);
       })
       .Default([](Operation *) { return false; });
 }

@@ -39,6 +39,7 @@ public:
     bool swiglu = false;
     /// The most rows of x, without experts; with them, that one of them gets.
     int64_t maxRows = 0;
+    bool chunked = false; ///< for each chunk of the context
     plan::BindingAttr input, weight, output;
     plan::BindingAttr inputScales, weightScales; ///< of fp8
     plan::BindingAttr gamma;                     ///< normalizes x
@@ -99,6 +100,20 @@ private:
                                  const LatentAttentionSpec &spec,
                                  Builder &builder);
   FailureOr<bool> rowAttention(LatentAttentionOp op, Builder &builder);
+  // NVPTXExpandedAttention.cpp
+  FailureOr<bool> expandedAttention(ExpandedAttentionOp op, Builder &builder);
+  /// The place of the result: of bf16 where its users round it.
+  plan::TensorView roundedView(ExpandedAttentionOp op, Builder &builder);
+  /// The latents of `rows` rows of the context; their keys go to `rotated`.
+  FailureOr<plan::BindingAttr> gatherContext(ExpandedAttentionOp op,
+                                             int64_t rows, bool chunked,
+                                             plan::BindingAttr rotated,
+                                             Builder &builder);
+  /// What the matrices of heads make of latents, in a buffer called `name`.
+  FailureOr<plan::BindingAttr> expand(Operation *at, Value weight,
+                                      plan::BindingAttr latents, int64_t rows,
+                                      bool chunked, StringRef name,
+                                      Builder &builder);
 
   /// Dispatches a kernel, which is emitted for `spec` the first time. Always
   /// true unless it fails.
@@ -137,6 +152,9 @@ using plan::readable;
 
 /// The bytes `offset` behind those of a binding.
 plan::BindingAttr behind(plan::BindingAttr binding, int64_t offset);
+
+/// A layer of the cache as kernels see it.
+CachePlane planeOf(LatentCacheType cache, const plan::StepLimits &limits);
 
 /// The format of activations; nullopt for others.
 std::optional<RowFormat> rowFormat(Type type);

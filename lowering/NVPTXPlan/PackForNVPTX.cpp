@@ -249,6 +249,14 @@ void packLatentAttention(LatentAttentionOp op) {
   roundQuery(op.getQRopeMutable());
 }
 
+void packExpandedAttention(ExpandedAttentionOp op) {
+  roundQuery(op.getQNopeMutable());
+  roundQuery(op.getQRopeMutable());
+  Packer packer(op);
+  for (OpOperand *weight : {&op.getWUkMutable(), &op.getWUvMutable()})
+    weight->set(packer.toElement(weight->get(), packer.bf16()));
+}
+
 template <typename Op>
 void widenGamma(Op op) {
   Packer packer(op);
@@ -276,6 +284,9 @@ struct PackForNVPTXPass final
           .Case([](HeadProjectOp project) { packHeads(project); })
           .Case([](LatentAttentionOp attention) {
             packLatentAttention(attention);
+          })
+          .Case([](ExpandedAttentionOp attention) {
+            packExpandedAttention(attention);
           })
           .Case([](RMSNormOp norm) { widenGamma(norm); })
           .Case([](LatentAppendOp append) { widenGamma(append); })

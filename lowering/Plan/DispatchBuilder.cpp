@@ -256,7 +256,13 @@ void DispatchBuilder::dispatch(Operation *op, const KernelUse &use) {
   };
   DispatchOp::create(b, op->getLoc(), use.kernel, b.getStringAttr(labelOf(op)),
                      use.workgroups, b.getArrayAttr(bindings),
-                     bound(use.minTokens), bound(use.maxTokens));
+                     bound(use.minTokens), bound(use.maxTokens),
+                     use.chunked ? b.getUnitAttr() : UnitAttr());
+}
+
+void DispatchBuilder::setChunks(int64_t step, int64_t rows) {
+  program.setChunkStep(step);
+  program.setChunkRows(rows);
 }
 
 //===----------------------------------------------------------------------===//
@@ -353,7 +359,7 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
   program = ProgramOp::create(
       b, function.getLoc(), function.getName(),
       function->getAttrOfType<IntegerAttr>("dsv2.max_query_tokens"),
-      StringAttr());
+      StringAttr(), IntegerAttr(), IntegerAttr());
   program.getBody().emplaceBlock();
   programLimits = stepLimits;
   if (std::optional<uint64_t> queryTokens = program.getMaxQueryTokens())

@@ -26,6 +26,8 @@ struct KernelUse {
   SmallVector<BindingAttr> bindings;
   /// The steps it runs in: all, when absent.
   std::optional<int64_t> minTokens, maxTokens;
+  /// For each chunk of the context (DispatchBuilder::setChunks).
+  bool chunked = false;
 };
 
 class DispatchBuilder;
@@ -68,6 +70,8 @@ public:
   bool isPlaced(Value value) const { return views.contains(value); }
   /// The most tokens of a step of this program.
   int64_t programTokens() const { return programLimits.maxBatchTokens; }
+  /// Chunks of the context, which are the same for all of the program.
+  void setChunks(int64_t step, int64_t rows);
   /// An array of the batch.
   BindingAttr batch(BatchField field);
   /// The plane of a layer.

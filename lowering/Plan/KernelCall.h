@@ -19,6 +19,7 @@ namespace mlir::dsv2::plan {
 /// to last, without a bound where there is none.
 struct TokenRange {
   std::optional<int64_t> first, last;
+  bool chunked = false; ///< once for each chunk of the context
 };
 
 /// A kernel by the name of its code, and the bytes it works on here.

@@ -57,6 +57,8 @@ struct OrderDispatchesPass final
   using Base::Base;
 
   void runOnOperation() override {
+    if (getOperation().getChunkStep())
+      return;
     // One pass object runs on several programs.
     nodes.clear();
     intervals = 0;

@@ -15,7 +15,8 @@ def PlanMemoryPass : Pass<"plan-memory", "::mlir::dsv2::plan::ProgramOp"> {
     Buffers that are alive at the same time do not overlap. A buffer lives from
     the first to the last dispatch that binds it, in whole intervals between
     barriers, since dispatches of one interval run in any order. The largest
-    buffers are placed first, each at the lowest offset that is free.
+    buffers are placed first, each at the lowest offset that is free. Chunked
+    dispatches take turns, so their buffers live through all of them.
 
     Before:
 
@@ -84,7 +85,8 @@ def OrderDispatchesPass
     }
     ```
 
-    Alternatives for numbers of tokens stay together. Does not change rounding.
+    Alternatives for numbers of tokens stay together. Leaves programs with chunks
+    of the context alone, whose dispatches take turns. Does not change rounding.
   }];
   let statistics = [
     Statistic<"numBarriers", "num-barriers", "Number of barriers left">

@@ -237,6 +237,20 @@ LogicalResult DispatchOp::verify() {
   if (first < 1 ||
       first > static_cast<int64_t>(getMaxTokens().value_or(first))) // (C3)
     return emitOpError("expects a range of tokens from 1 on that is not empty");
+  auto parent = dyn_cast<ProgramOp>(program);
+  if (getChunked() && !(parent && parent.getChunkStep())) // (C4)
+    return emitOpError("expects its program to have chunks of the context");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// ProgramOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult ProgramOp::verify() {
+  if (getChunkStep().has_value() != getChunkRows().has_value() ||
+      getChunkRows().value_or(0) < getChunkStep().value_or(0)) // (C1)
+    return emitOpError("expects a step of chunks and at least as many rows");
   return success();
 }
 

@@ -65,20 +65,33 @@ private:
       life.size = llvm::alignTo(buffer.getBytes(), bufferAlignment);
     }
     int64_t interval = 0;
+    // What the chunked dispatches that take turns bind lives in all of them.
+    SmallVector<Life *> inTurns;
+    bool areTurns = false;
+    int64_t firstTurn = 0;
     for (Operation &op : program.getBody().front()) {
       if (isa<BarrierOp>(op))
         ++interval;
       auto dispatch = dyn_cast<DispatchOp>(op);
       if (!dispatch)
         continue;
+      if (!dispatch.getChunked())
+        inTurns.clear();
+      else if (!areTurns)
+        firstTurn = interval;
+      areTurns = dispatch.getChunked();
       for (BindingAttr binding : dispatch.getBindingRange()) {
         if (binding.getKind() != BindingKind::Buffer)
           continue;
         Life &life = lives[binding.getSymbol().getValue()];
         if (life.first < 0)
-          life.first = interval;
+          life.first = areTurns ? firstTurn : interval;
         life.last = interval;
+        if (areTurns)
+          inTurns.push_back(&life);
       }
+      for (Life *life : inTurns)
+        life->last = interval;
     }
     std::vector<Life> result;
     for (auto &[name, life] : lives) {

@@ -24,7 +24,12 @@ def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
   let description = [{
     Its dispatches, in order. The engine takes the first program whose
     `max_query_tokens` covers the longest query of the batch; absent, it covers
-    any. `attention` names the form the phase uses.
+    any. `attention` names the form the phase uses. Dispatches that are `chunked`
+    run for each `step` rows of the context, on up to `rows` rows: consecutive
+    ones in turn, for one chunk after the other.
+
+    Constraints:
+    - (C1) A step and rows of chunks come together; rows are at least a step.
 
     Example:
 
@@ -37,12 +42,16 @@ def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable,
   }];
   let arguments = (ins SymbolNameAttr:$sym_name,
                        OptionalAttr<Plan_Positive>:$max_query_tokens,
-                       OptionalAttr<StrAttr>:$attention);
+                       OptionalAttr<StrAttr>:$attention,
+                       OptionalAttr<Plan_Positive>:$chunk_step,
+                       OptionalAttr<Plan_Positive>:$chunk_rows);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name (`max_query_tokens` $max_query_tokens^)? (`attention` $attention^)?
+    (`chunks` `by` $chunk_step^)? (`of` $chunk_rows^ `rows`)?
     attr-dict-with-keyword $body
   }];
+  let hasVerifier = 1;
 }
 
 def Plan_BufferOp : Plan_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {
@@ -68,6 +77,7 @@ def Plan_DispatchOp : Plan_Op<"dispatch", [HasParent<"ProgramOp">]> {
     - (C1) Every buffer is one of the program's.
     - (C2) The count that multiplies the workgroups is one of the bindings.
     - (C3) A range of tokens is not empty and starts at 1 or later.
+    - (C4) One that is `chunked` is in a program with chunks.
 
     Example:
 
@@ -84,10 +94,12 @@ def Plan_DispatchOp : Plan_Op<"dispatch", [HasParent<"ProgramOp">]> {
                        Plan_WorkgroupsAttr:$workgroups,
                        TypedArrayAttrBase<Plan_BindingAttr, "bindings">:$bindings,
                        OptionalAttr<I64Attr>:$min_tokens,
-                       OptionalAttr<I64Attr>:$max_tokens);
+                       OptionalAttr<I64Attr>:$max_tokens,
+                       UnitAttr:$chunked);
   let assemblyFormat = [{
-    $kernel $label $workgroups (`from` $min_tokens^ `tokens`)?
-    (`to` $max_tokens^ `tokens`)? custom<Bindings>($bindings) attr-dict
+    (`chunked` $chunked^)? $kernel $label $workgroups
+    (`from` $min_tokens^ `tokens`)? (`to` $max_tokens^ `tokens`)?
+    custom<Bindings>($bindings) attr-dict
   }];
   let extraClassDeclaration = [{
     auto getBindingRange() { return getBindings().getAsRange<BindingAttr>(); }

@@ -21,6 +21,9 @@ struct StepLimits {
   int64_t maxSequences = 16;    ///< B
   int64_t maxContext = 4096;    ///< tokens of one sequence
   int64_t maxLogitRows = 512;   ///< R
+  /// Rows of the context whose keys and values are in memory at a time, where
+  /// they are written to it; 0 chooses.
+  int64_t contextChunk = 0;
 
   /// The largest value of a dimension.
   int64_t maxOf(Dim dim) const;

@@ -85,6 +85,7 @@ private:
                          const std::string &where);
   Status verifyWeights();
   Status verifyPlan();
+  Status verifyChunks(const schema::Program &program, const std::string &where);
   Status verifyDispatch(const schema::Dispatch &dispatch,
                         const std::string &where);
   Status verifyWorkgroups(const schema::Workgroups &workgroups,
@@ -285,11 +286,28 @@ Status MeaningVerifier::verifyPlan() {
     std::string name = "program '" + program->name()->str() + "'";
     DSV2_RETURN_IF_ERROR(checkRange((name + " max_query_tokens").c_str(),
                                     program->max_query_tokens(), 1, INT64_MAX));
+    DSV2_RETURN_IF_ERROR(verifyChunks(*program, name));
     uint32_t index = 0;
     for (const schema::Dispatch *dispatch : *program->dispatches())
       DSV2_RETURN_IF_ERROR(verifyDispatch(
           *dispatch, name + " dispatch " + std::to_string(index++)));
   }
+  return Status();
+}
+
+Status MeaningVerifier::verifyChunks(const schema::Program &program,
+                                     const std::string &where) {
+  if (program.chunk_step() < 0 || program.chunk_step() > maxInt32 ||
+      program.chunk_rows() < program.chunk_step() ||
+      program.chunk_rows() > maxInt32)
+    return fail(where + " has chunks of " +
+                std::to_string(program.chunk_rows()) + " rows by " +
+                std::to_string(program.chunk_step()) +
+                ", expected int32 numbers, the first not less");
+  for (const schema::Dispatch *dispatch : *program.dispatches())
+    if (dispatch->chunked() && (program.chunk_step() == 0 || !artifact.gpu()))
+      return fail(where + " has a dispatch for chunks of the context, expected "
+                          "only with a step of them and for a GPU");
   return Status();
 }
 

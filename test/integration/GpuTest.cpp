@@ -36,12 +36,14 @@ std::string nameOf(const testing::TestParamInfo<std::string> &info) {
   return name;
 }
 
+/// From now on, the emulator is libcuda.so.1 to the process.
+void useFakeCuda() {
+  ASSERT_TRUE(dlopen(DSV2_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL)) << dlerror();
+}
+
 class GpuTest : public testing::TestWithParam<std::string> {
 protected:
-  static void SetUpTestSuite() {
-    // From now on, this is libcuda.so.1 to the process.
-    ASSERT_TRUE(dlopen(DSV2_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL)) << dlerror();
-  }
+  static void SetUpTestSuite() { useFakeCuda(); }
   std::string directory() const {
     return std::string(DSV2_FIXTURES) + "/" + GetParam();
   }
@@ -116,6 +118,19 @@ constexpr const char *tiledConfig = R"({
   "hidden_act": "silu", "attention_bias": false, "tie_word_embeddings": false
 })";
 
+/// The path of a file with it.
+std::string writtenConfig() {
+  std::string path =
+      testing::TempDir() + "dsv2-tiled-" + std::to_string(getpid()) + ".json";
+  std::ofstream(path) << tiledConfig;
+  return path;
+}
+
+class GpuChunkTest : public testing::Test {
+protected:
+  static void SetUpTestSuite() { useFakeCuda(); }
+};
+
 class GpuTiledTest : public GpuTest {
 protected:
   /// Runs `config` on the emulator and on the CPU as the reference, checks that
@@ -158,6 +173,55 @@ TEST_P(GpuTiledTest, LikeTheReference) {
   // fewer: to integers, or to e4m3, whose steps are up to 1/8 of a value.
   expectLikeTheReference(tiledConfig, "--quantize=" + GetParam(),
                          GetParam() == "fp8" ? 1e-1 : 3e-2);
+}
+
+/// A prompt after a prefix, whose context is cut in chunks, alone and beside
+/// others.
+TEST_F(GpuChunkTest, LikeTheReference) {
+  std::string config = writtenConfig();
+  std::string flags = " --weights=random:7 --max-context=1024"
+                      " --max-batch-tokens=512 --max-sequences=3";
+  // Latents this small would be attended to in either phase.
+  std::string onGpu =
+      compiled(config, "--target=sm_90a --ptxas=none --attention=expanded"
+                       " --context-chunk=128" +
+                           flags);
+  std::string onCpu = compiled(config, "--target=reference" + flags);
+  std::remove(config.c_str());
+  ASSERT_FALSE(onGpu.empty() || onCpu.empty());
+  Runner gpu(onGpu), cpu(onCpu);
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 300; ++i)
+    tokens.push_back(i * 29 % 128);
+  auto part = [&](size_t first, size_t count) {
+    return std::vector<int32_t>(tokens.begin() + first,
+                                tokens.begin() + first + count);
+  };
+  // The last tokens of three sequences, each after some of its own.
+  auto evaluate = [&](Runner &runner) {
+    dsv2_sequence_t one = runner.newSequence(), two = runner.newSequence(),
+                    three = runner.newSequence();
+    runner.step({{one, part(0, 110)}, {two, part(50, 150)}});
+    std::vector<float> found = runner.step(
+        {{one, part(110, 9)}, {two, part(200, 40)}, {three, part(7, 20)}});
+    runner.release(one);
+    runner.release(two);
+    runner.release(three);
+    return found;
+  };
+  std::vector<float> found = evaluate(gpu), expected = evaluate(cpu);
+  ASSERT_EQ(found.size(), expected.size());
+  std::vector<double> errors;
+  for (size_t t = 0; t < 69; ++t)
+    errors.push_back(relativeError(&found[t * 128], &expected[t * 128], 128));
+  std::sort(errors.begin(), errors.end());
+  EXPECT_LE(errors[errors.size() / 2], 2e-2);
+  RecordProperty("largest_error", std::to_string(errors.back()));
+
+  dsv2_sequence_t alone = gpu.newSequence();
+  gpu.step({{alone, part(50, 150)}});
+  std::vector<float> same = gpu.step({{alone, part(200, 40)}});
+  EXPECT_TRUE(std::equal(same.begin(), same.end(), found.begin() + 9 * 128));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GpuTiledTest,

@@ -2,6 +2,7 @@
 // RUN: dsv2-opt %s --dsv2-absorb-up-projections=form=latent --split-input-file 2>&1 | FileCheck %s --check-prefix=LATENT
 // RUN: dsv2-opt %s --dsv2-absorb-up-projections=form=expanded --split-input-file 2>&1 | FileCheck %s --check-prefix=EXPANDED
 // RUN: dsv2-opt %s --dsv2-absorb-up-projections --split-input-file --verify-diagnostics
+// RUN: dsv2-opt %s --dsv2-absorb-up-projections=machine=hopper --split-input-file 2>&1 | FileCheck %s --check-prefix=HOPPER
 
 // RUN: not dsv2-opt %s --dsv2-absorb-up-projections=context=0 2>&1 | FileCheck %s --check-prefix=ZERO
 // ZERO: expects context of at least 1, but found 0
@@ -22,6 +23,8 @@
 // CHECK-NEXT:    %[[R:.*]] = dsv2.head_project %[[O]], %[[UV]]
 // CHECK-SAME:      -> tensor<?x16x96xf32>
 // CHECK-NEXT:    return %[[R]]
+
+// HOPPER: remark: latent form: 8 query tokens after 4096 {{.*}} break-even at 100.7 query tokens
 
 // EXPANDED:       remark: expanded form (forced): 8 query tokens after 4096
 // EXPANDED-LABEL: func.func @decode

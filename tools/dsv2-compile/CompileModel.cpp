@@ -172,6 +172,11 @@ LogicalResult Compilation::chooseLimits() {
     if (value < 1 || value > most)
       return error(Twine("invalid ") + name + " " + Twine(value) +
                    "; expected 1 to " + Twine(most));
+  limits.contextChunk = options.contextChunk.value_or(0);
+  if (options.contextChunk &&
+      (limits.contextChunk < 1 || limits.contextChunk > (1 << 20)))
+    return error("invalid --context-chunk " + Twine(limits.contextChunk) +
+                 "; expected 1 to 1048576");
   if (limits.maxSequences > limits.maxBatchTokens)
     limits.maxSequences = limits.maxBatchTokens;
   return success();
@@ -290,7 +295,11 @@ LogicalResult Compilation::run() {
 
   FusePipelineOptions fuse;
   fuse.extraPasses = options.extraPasses;
-  fuse.absorb = "form=" + target->attentionForm().str();
+  Result<std::string> absorb =
+      target->absorbOptions(source.config, contents.limits);
+  if (!absorb.ok())
+    return error(absorb.status().message());
+  fuse.absorb = *absorb;
   fuse.decodeTokens = target->decodeTokens(source.config, quantizeOptions);
   fuse.quantize = quantizeOptions;
   if (failed(runPipeline([&](OpPassManager &pm, raw_ostream &errors) {

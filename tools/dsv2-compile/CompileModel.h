@@ -38,7 +38,7 @@ struct CompileOptions {
   std::string dumpDirectory;
   Phase stopAfter = Phase::artifact;
   /// Sizes the user gave; others have defaults that depend on the model.
-  std::optional<int64_t> maxContext, maxBatchTokens, maxSequences;
+  std::optional<int64_t> maxContext, maxBatchTokens, maxSequences, contextChunk;
   unsigned threads = 2;
   bool quiet = false;
 };

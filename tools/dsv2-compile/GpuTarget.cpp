@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/AttentionExpanded.h"
 #include "lowering/NVPTX/Codegen.h"
 #include "lowering/NVPTXPlan/FormGpuPrograms.h"
 #include "lowering/Pipelines/Pipelines.h"
@@ -28,15 +29,31 @@ public:
       return Status(StatusCode::invalidArgument,
                     "invalid --cache '" + options.cache +
                         "' for sm_90a; expected bf16 or fp8");
-    if (options.attention == "expanded")
-      return Status(StatusCode::invalidArgument,
-                    "--attention=expanded has no kernels for sm_90a; expected "
-                    "auto or latent");
     return Status();
   }
 
-  /// There are kernels for the latent form only.
-  StringRef attentionForm() const override { return "latent"; }
+  /// The expanded form has no kernels for some shapes.
+  ::dsv2::Result<std::string>
+  absorbOptions(const ::dsv2::Config &config,
+                const plan::StepLimits &limits) const override {
+    nvptx::ExpandedAttentionSpec spec;
+    spec.sequences = limits.maxSequences;
+    spec.nope = config.qkNopeHeadDim;
+    spec.rope = config.qkRopeHeadDim;
+    spec.value = config.vHeadDim;
+    std::string reason;
+    if (succeeded(nvptx::checkExpandedAttention(spec, reason)) &&
+        config.kvLoraRank % 8 != 0)
+      reason = "expected a latent of a multiple of 8, found " +
+               std::to_string(config.kvLoraRank);
+    if (reason.empty())
+      return "form=" + options.attention + " machine=hopper";
+    if (options.attention == "expanded")
+      return Status(StatusCode::invalidArgument,
+                    "--attention=expanded has no kernel for sm_90a: " + reason +
+                        "; compile with --attention=auto");
+    return std::string("form=latent");
+  }
 
   void addPreparation(OpPassManager &pm) const override {
     buildPrepareNVPTXPipeline(pm);

@@ -36,8 +36,13 @@ public:
   virtual bool multipliesFp8() const { return true; }
   /// Most tokens of a context unless the options or the model say.
   virtual int64_t usualContext() const { return 32768; }
-  /// The form of attention (`form` of dsv2-absorb-up-projections).
-  virtual StringRef attentionForm() const { return options.attention; }
+  /// Options of dsv2-absorb-up-projections: the form of attention, and whose
+  /// rates choose it.
+  virtual ::dsv2::Result<std::string>
+  absorbOptions(const ::dsv2::Config &config,
+                const plan::StepLimits &limits) const {
+    return "form=" + options.attention;
+  }
   /// Query tokens of a sequence that the program of few takes at most.
   /// `quantize` is that of dsv2-quantize-weights.
   virtual int64_t decodeTokens(const ::dsv2::Config &config,

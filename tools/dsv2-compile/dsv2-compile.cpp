@@ -72,6 +72,10 @@ static cl::opt<int64_t>
     maxSequences("max-sequences", cl::value_desc("count"),
                  cl::desc("Sequences of one step (default 16)"),
                  cl::cat(category));
+static cl::opt<int64_t> contextChunk(
+    "context-chunk", cl::value_desc("tokens"), cl::cat(category),
+    cl::desc("Tokens of all contexts whose keys and values a GPU expands at a "
+             "time (default: as many as 256 MiB hold, 1024 to 16384)"));
 static cl::opt<Phase> compileTo(
     "compile-to", cl::init(Phase::artifact), cl::cat(category),
     cl::desc("Stop after a phase and print its IR:"),
@@ -149,6 +153,7 @@ int main(int argc, char **argv) {
   options.maxContext = given(maxContext);
   options.maxBatchTokens = given(maxBatchTokens);
   options.maxSequences = given(maxSequences);
+  options.contextChunk = given(contextChunk);
   options.threads =
       threads ? threads : std::max(1u, std::thread::hardware_concurrency());
   options.quiet = quiet;

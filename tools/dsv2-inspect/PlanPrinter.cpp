@@ -74,6 +74,9 @@ static std::string programText(const schema::Artifact &metadata,
     result += " max_query_tokens " + std::to_string(program.max_query_tokens());
   if (!text(program.attention()).empty())
     result += " attention " + quoted(text(program.attention()));
+  if (program.chunk_step())
+    result += " chunks by " + std::to_string(program.chunk_step()) + " of " +
+              std::to_string(program.chunk_rows()) + " rows";
   result += " {\n";
   bool isFirst = true;
   for (const schema::Dispatch *dispatch : *program.dispatches()) {
@@ -81,9 +84,10 @@ static std::string programText(const schema::Artifact &metadata,
       result += "  plan.barrier\n";
     isFirst = false;
     const schema::Kernel &kernel = *metadata.kernels()->Get(dispatch->kernel());
-    result += "  plan.dispatch @" + kernel.symbol()->str() + " " +
-              quoted(text(dispatch->label())) + " " +
-              workgroupsText(*dispatch->workgroups()) + " (";
+    result +=
+        dispatch->chunked() ? "  plan.dispatch chunked @" : "  plan.dispatch @";
+    result += kernel.symbol()->str() + " " + quoted(text(dispatch->label())) +
+              " " + workgroupsText(*dispatch->workgroups()) + " (";
     for (uint32_t i = 0; i < dispatch->bindings()->size(); ++i)
       result += (i ? ", " : "") +
                 bindingText(metadata, *dispatch->bindings()->Get(i));
@@ -115,6 +119,8 @@ static Json dispatchJson(const schema::Artifact &metadata,
         {"tile", groups.tile()}}},
       {"bindings", bindings},
       {"barrier_before", dispatch.barrier_before()}};
+  if (dispatch.chunked())
+    result["chunked"] = true;
   if (groups.indirect() >= 0)
     result["workgroups"]["indirect"] = groups.indirect();
   if (dispatch.min_tokens() != 0)
@@ -133,6 +139,9 @@ Json dsv2::planJson(const Artifact &artifact) {
       dispatches.push_back(dispatchJson(metadata, *dispatch));
     Json entry = {{"name", program->name()->str()},
                   {"attention", text(program->attention())}};
+    if (program->chunk_step())
+      entry["chunks"] = {{"step", program->chunk_step()},
+                         {"rows", program->chunk_rows()}};
     if (program->max_query_tokens() != unlimited)
       entry["max_query_tokens"] = program->max_query_tokens();
     entry["dispatches"] = dispatches;

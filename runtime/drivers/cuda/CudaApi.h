@@ -32,6 +32,8 @@ namespace dsv2::cuda {
   X(memFree, "cuMemFree_v2", (DevicePointer))                                  \
   X(memAllocHost, "cuMemAllocHost_v2", (void **, size_t))                      \
   X(memFreeHost, "cuMemFreeHost", (void *))                                    \
+  X(memHostRegister, "cuMemHostRegister_v2", (void *, size_t, unsigned))       \
+  X(memHostUnregister, "cuMemHostUnregister", (void *))                        \
   X(memcpyHtoDAsync, "cuMemcpyHtoDAsync_v2",                                   \
     (DevicePointer, const void *, size_t, Stream))                             \
   X(memcpyDtoHAsync, "cuMemcpyDtoHAsync_v2",                                   \

@@ -172,4 +172,31 @@ PinnedBuffer::~PinnedBuffer() {
     owner->api().memFreeHost(start);
 }
 
+PinnedRange PinnedRange::pin(std::shared_ptr<CudaDevice> device, void *start,
+                             uint64_t bytes) {
+  PinnedRange range;
+  if (bytes && device->api().memHostRegister(start, bytes, 0) == 0) {
+    range.owner = std::move(device);
+    range.start = start;
+    range.byteCount = bytes;
+  }
+  return range;
+}
+
+PinnedRange::PinnedRange(PinnedRange &&other) noexcept
+    : owner(std::move(other.owner)), start(std::exchange(other.start, nullptr)),
+      byteCount(std::exchange(other.byteCount, 0)) {}
+
+PinnedRange &PinnedRange::operator=(PinnedRange &&other) noexcept {
+  std::swap(owner, other.owner);
+  std::swap(start, other.start);
+  std::swap(byteCount, other.byteCount);
+  return *this;
+}
+
+PinnedRange::~PinnedRange() {
+  if (start && owner->activate().ok())
+    owner->api().memHostUnregister(start);
+}
+
 } // namespace dsv2::cuda

@@ -87,6 +87,27 @@ private:
   uint64_t byteCount = 0;
 };
 
+/// Host memory of somebody else that is pinned as long as this lives.
+class PinnedRange {
+public:
+  /// Pins the memory if the driver can: without, copies are slower.
+  static PinnedRange pin(std::shared_ptr<CudaDevice> device, void *start,
+                         uint64_t bytes);
+
+  PinnedRange() = default;
+  PinnedRange(PinnedRange &&other) noexcept;
+  PinnedRange &operator=(PinnedRange &&other) noexcept;
+  ~PinnedRange();
+
+  /// 0 when nothing is pinned.
+  uint64_t size() const { return byteCount; }
+
+private:
+  std::shared_ptr<CudaDevice> owner;
+  void *start = nullptr;
+  uint64_t byteCount = 0;
+};
+
 } // namespace dsv2::cuda
 
 #endif // DSV2_RUNTIME_DRIVERS_CUDA_CUDADEVICE_H

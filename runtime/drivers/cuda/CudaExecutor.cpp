@@ -22,29 +22,11 @@ constexpr size_t maxGraphs = 128;
 /// before the previous one has ended.
 constexpr int dependentLaunchDriver = 12030;
 
-/// The sizes lie in front of the batch's arrays.
-constexpr uint64_t sizesBytes = 64;
-
 /// The largest size of the class that `size` belongs to: a power of two.
 int64_t classOf(int64_t size, int64_t largest) {
   if (size <= 0)
     return 0;
   return std::min<int64_t>(std::bit_ceil(static_cast<uint64_t>(size)), largest);
-}
-
-int mapType(schema::ElementType element) {
-  switch (element) {
-  case schema::ElementType::f32:
-    return mapFloat32;
-  case schema::ElementType::f16:
-    return mapFloat16;
-  case schema::ElementType::bf16:
-    return mapBfloat16;
-  case schema::ElementType::i32:
-    return mapInt32;
-  default:
-    return mapUint8;
-  }
 }
 
 } // namespace
@@ -62,10 +44,17 @@ CudaExecutor::create(const Artifact &artifact,
       new CudaExecutor(artifact, std::move(model), host));
   DSV2_RETURN_IF_ERROR(executor->allocate(cacheRows));
   const auto &sources = *artifact.metadata().plan()->programs();
-  executor->programs.resize(sources.size());
-  for (uint32_t i = 0; i < sources.size(); ++i)
-    DSV2_RETURN_IF_ERROR(
-        executor->prepareProgram(*sources[i], executor->programs[i]));
+  for (const schema::Program *source : sources) {
+    dsv2::Result<CudaProgram> program = CudaProgram::prepare(
+        artifact, *source, *executor->model,
+        [&](const schema::Binding &binding) {
+          return executor->address(binding);
+        },
+        executor->batch.address());
+    if (!program.ok())
+      return program.status();
+    executor->programs.push_back(*std::move(program));
+  }
   return executor;
 }
 
@@ -77,7 +66,12 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
              limits.max_logit_rows()};
   cachePlaneBytes =
       static_cast<uint64_t>(cacheRows) * metadata.cache()->row_bytes();
-  uint64_t batchBytes = sizesBytes;
+  // An entry of sizes for the step, and one for each chunk of its context.
+  int64_t entries = 1;
+  for (const schema::Program *program : *metadata.plan()->programs())
+    if (int64_t step = program->chunk_step())
+      entries = std::max(entries, 1 + (largest[3] + step - 1) / step);
+  uint64_t batchBytes = (entries * sizeof(DeviceSizes) + 63) / 64 * 64;
   for (size_t field = 0; field < batchFieldCount; ++field) {
     batchOffsets[field] = batchBytes;
     batchBytes += (host.capacity[field] * sizeof(int32_t) + 127) / 64 * 64;
@@ -115,6 +109,10 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
   if (!pinned.ok())
     return pinned.status();
   staging = *std::move(pinned);
+  uint64_t usual = std::min(limits.max_sequences(), limits.max_logit_rows());
+  pinnedLogits =
+      PinnedRange::pin(model->device, host.logits,
+                       usual * metadata.model()->vocab() * sizeof(float));
   // Rows that no token has written yet hold zeros, not what was there before.
   DSV2_RETURN_IF_ERROR(
       cu().check(cu().memsetD8Async(cache.address(), 0, cache.size(), stream()),
@@ -143,77 +141,6 @@ DevicePointer CudaExecutor::address(const schema::Binding &binding) const {
   return 0;
 }
 
-Status CudaExecutor::prepareProgram(const schema::Program &source,
-                                    Program &program) {
-  program.name = source.name()->str();
-  program.launches.resize(source.dispatches()->size());
-  for (uint32_t i = 0; i < program.launches.size(); ++i) {
-    const schema::Dispatch &dispatch = *source.dispatches()->Get(i);
-    Launch &launch = program.launches[i];
-    DSV2_RETURN_IF_ERROR(prepareLaunch(dispatch, launch));
-    program.uses[launch.dim] = true;
-    if (launch.minTokens > 0)
-      program.boundaries.push_back(launch.minTokens);
-    if (launch.maxTokens < largest[1])
-      program.boundaries.push_back(launch.maxTokens + 1);
-    for (const schema::Binding *binding : *dispatch.bindings())
-      if (binding->kind() == schema::BindingKind::batch)
-        program.reads[binding->index()] = true;
-  }
-  std::sort(program.boundaries.begin(), program.boundaries.end());
-  return Status();
-}
-
-Status CudaExecutor::prepareLaunch(const schema::Dispatch &source,
-                                   Launch &launch) {
-  const schema::Kernel &kernel =
-      *artifact.metadata().kernels()->Get(source.kernel());
-  const schema::GpuKernel &gpu = *kernel.gpu();
-  const schema::Workgroups &workgroups = *source.workgroups();
-  launch.function = model->kernels.functions()[source.kernel()];
-  launch.name = "kernel '" + kernel.symbol()->str() + "'";
-  launch.count = workgroups.count();
-  launch.tile = workgroups.tile();
-  launch.dim = static_cast<uint32_t>(workgroups.dim());
-  launch.minTokens = source.min_tokens();
-  launch.maxTokens = source.max_tokens();
-  launch.threads = gpu.threads();
-  launch.cluster = gpu.cluster();
-  launch.blocksPerSM = gpu.blocks_per_sm();
-  launch.sharedBytes = gpu.dynamic_shared_bytes();
-  for (const schema::Binding *binding : *source.bindings())
-    launch.addresses.push_back(address(*binding));
-  launch.addresses.push_back(batch.address());
-  for (DevicePointer &each : launch.addresses)
-    launch.parameters.push_back(&each);
-
-  uint32_t count = gpu.tensor_maps() ? gpu.tensor_maps()->size() : 0;
-  launch.maps = std::make_unique<TensorMap[]>(count);
-  for (uint32_t i = 0; i < count; ++i) {
-    const schema::TensorMap &map = *gpu.tensor_maps()->Get(i);
-    uint64_t sizes[5], strides[5] = {};
-    uint32_t box[5], steps[5];
-    uint32_t rank = map.sizes()->size();
-    for (uint32_t d = 0; d < rank; ++d) {
-      sizes[d] = static_cast<uint64_t>(map.sizes()->Get(d));
-      box[d] = map.box()->Get(d);
-      steps[d] = 1;
-      if (d + 1 < rank)
-        strides[d] = static_cast<uint64_t>(map.strides()->Get(d));
-    }
-    DSV2_RETURN_IF_ERROR(cu().check(
-        cu().tensorMapEncodeTiled(
-            &launch.maps[i], mapType(map.element()), rank,
-            reinterpret_cast<void *>(launch.addresses[map.binding()]), sizes,
-            strides, box, steps, /*interleave=*/0, map.swizzle(),
-            l2Promotion256, /*fill=*/0),
-        "cuTensorMapEncodeTiled",
-        launch.name + " binding " + std::to_string(map.binding())));
-    launch.parameters.push_back(&launch.maps[i]);
-  }
-  return Status();
-}
-
 CudaExecutor::~CudaExecutor() {
   if (!model->device->activate().ok())
     return;
@@ -225,17 +152,26 @@ CudaExecutor::~CudaExecutor() {
 // Steps
 //===----------------------------------------------------------------------===//
 
+Dims CudaExecutor::classesOf(const CudaProgram &program,
+                             const Dims &dims) const {
+  Dims classes = dims;
+  for (size_t dim = 1; dim < dims.size(); ++dim)
+    if (program.uses[dim])
+      classes[dim] = classOf(dims[dim], largest[dim]);
+  return classes;
+}
+
 /// Copies the sizes and what the batch's arrays hold in as few pieces as lie
 /// together.
-Status CudaExecutor::copyBatch(const Program &program, const Dims &dims) {
+Status CudaExecutor::copyBatch(const CudaProgram &program, const Dims &dims) {
   using schema::BatchField;
-  int32_t sizes[4] = {
-      static_cast<int32_t>(dims[1]), static_cast<int32_t>(dims[2]),
-      static_cast<int32_t>(dims[3]), static_cast<int32_t>(dims[4])};
-  std::memcpy(staging.data(), sizes, sizeof(sizes));
+  Dims classes = classesOf(program, dims);
+  program.fillSizes(dims, classes,
+                    reinterpret_cast<DeviceSizes *>(staging.data()));
   // Small neighbors travel together, gaps included.
   constexpr uint64_t smallGap = 16 * 1024;
-  uint64_t begin = 0, end = sizeof(sizes);
+  uint64_t begin = 0;
+  uint64_t end = (1 + program.chunks(classes[3])) * sizeof(DeviceSizes);
   auto flush = [&] {
     return cu().check(cu().memcpyHtoDAsync(batch.address() + begin,
                                            staging.data() + begin, end - begin,
@@ -283,18 +219,11 @@ Status CudaExecutor::copyBatch(const Program &program, const Dims &dims) {
   return flush();
 }
 
-int64_t CudaExecutor::gridOf(const Launch &launch, const Dims &dims) const {
-  int64_t blocks =
-      launch.count * ((dims[launch.dim] + launch.tile - 1) / launch.tile);
-  if (launch.blocksPerSM)
-    blocks = std::min<int64_t>(blocks, model->device->multiprocessors() *
-                                           launch.blocksPerSM);
-  return (blocks + launch.cluster - 1) / launch.cluster * launch.cluster;
-}
-
 /// With `dependent`, the launch may begin before the previous one has ended.
-Status CudaExecutor::launch(const Launch &launch, int64_t blocks,
-                            bool dependent) {
+Status CudaExecutor::launch(const CudaLaunch &launch, int64_t blocks,
+                            DevicePointer sizes, bool dependent) {
+  std::vector<void *> parameters = launch.parameters;
+  parameters[launch.addresses.size() - 1] = &sizes;
   LaunchAttribute attributes[2];
   unsigned count = 0;
   if (launch.cluster > 1) {
@@ -312,34 +241,31 @@ Status CudaExecutor::launch(const Launch &launch, int64_t blocks,
   config.stream = stream();
   config.attributes = attributes;
   config.attributeCount = count;
-  return cu().check(cu().launchKernelEx(
-                        &config, launch.function,
-                        const_cast<void **>(launch.parameters.data()), nullptr),
-                    "cuLaunchKernelEx", launch.name);
+  return cu().check(
+      cu().launchKernelEx(&config, launch.function, parameters.data(), nullptr),
+      "cuLaunchKernelEx", launch.name);
 }
 
-Status CudaExecutor::launchAll(const Program &program, const Dims &dims,
+Status CudaExecutor::launchAll(const CudaProgram &program, int64_t tokens,
                                const Dims &classes) {
   bool dependent = false;
-  for (const Launch &each : program.launches) {
-    if (dims[1] < each.minTokens || dims[1] > each.maxTokens)
-      continue;
-    int64_t blocks = gridOf(each, classes);
-    if (blocks == 0)
-      continue;
-    DSV2_RETURN_IF_ERROR(launch(each, blocks, dependent));
-    dependent = model->device->driverVersion() >= dependentLaunchDriver;
-  }
-  return Status();
+  return program.forEachLaunch(
+      tokens, classes, model->device->multiprocessors(),
+      [&](size_t index, int64_t blocks, DevicePointer sizes) {
+        Status status =
+            launch(program.launches[index], blocks, sizes, dependent);
+        dependent = model->device->driverVersion() >= dependentLaunchDriver;
+        return status;
+      });
 }
 
-dsv2::Result<GraphExec> CudaExecutor::record(const Program &program,
-                                             const Dims &dims,
+dsv2::Result<GraphExec> CudaExecutor::record(const CudaProgram &program,
+                                             int64_t tokens,
                                              const Dims &classes) {
   DSV2_RETURN_IF_ERROR(
       cu().check(cu().streamBeginCapture(stream(), captureThreadLocal),
                  "cuStreamBeginCapture", program.name));
-  Status launched = launchAll(program, dims, classes);
+  Status launched = launchAll(program, tokens, classes);
   // Ends the capture whatever happened.
   Graph graph = nullptr;
   Status ended = cu().check(cu().streamEndCapture(stream(), &graph),
@@ -358,18 +284,18 @@ dsv2::Result<GraphExec> CudaExecutor::record(const Program &program,
 }
 
 Status CudaExecutor::runGraph(size_t index, const Dims &dims) {
-  const Program &program = programs[index];
-  Dims classes = dims;
+  const CudaProgram &program = programs[index];
+  Dims classes = classesOf(program, dims);
   GraphKey key = {static_cast<int64_t>(index)};
   for (size_t dim = 1; dim < dims.size(); ++dim)
     if (program.uses[dim])
-      key[dim] = classes[dim] = classOf(dims[dim], largest[dim]);
+      key[dim] = classes[dim];
   key[6] = std::upper_bound(program.boundaries.begin(),
                             program.boundaries.end(), dims[1]) -
            program.boundaries.begin();
   auto known = graphs.find(key);
   if (known == graphs.end()) {
-    dsv2::Result<GraphExec> made = record(program, dims, classes);
+    dsv2::Result<GraphExec> made = record(program, dims[1], classes);
     if (!made.ok())
       return made.status();
     if (graphs.size() >= maxGraphs) {
@@ -383,7 +309,7 @@ Status CudaExecutor::runGraph(size_t index, const Dims &dims) {
                     program.name);
 }
 
-Status CudaExecutor::runProfiled(Program &program, const Dims &dims) {
+Status CudaExecutor::runProfiled(CudaProgram &program, const Dims &dims) {
   Event begin = nullptr, end = nullptr;
   DSV2_RETURN_IF_ERROR(
       cu().check(cu().eventCreate(&begin, 0), "cuEventCreate"));
@@ -392,16 +318,10 @@ Status CudaExecutor::runProfiled(Program &program, const Dims &dims) {
     cu().eventDestroy(begin);
     return made;
   }
-  Status status;
-  for (size_t i = 0; i < program.launches.size() && status.ok(); ++i) {
-    const Launch &each = program.launches[i];
-    if (dims[1] < each.minTokens || dims[1] > each.maxTokens)
-      continue;
-    int64_t blocks = gridOf(each, dims);
-    if (blocks == 0)
-      continue;
+  auto run = [&](size_t index, int64_t blocks, DevicePointer sizes) {
+    const CudaLaunch &each = program.launches[index];
     cu().eventRecord(begin, stream());
-    status = launch(each, blocks, /*dependent=*/false);
+    Status status = launch(each, blocks, sizes, /*dependent=*/false);
     cu().eventRecord(end, stream());
     if (status.ok())
       status = model->device->synchronize(each.name);
@@ -409,31 +329,45 @@ Status CudaExecutor::runProfiled(Program &program, const Dims &dims) {
     if (status.ok())
       status = cu().check(cu().eventElapsedTime(&milliseconds, begin, end),
                           "cuEventElapsedTime", each.name);
-    DispatchProfile &entry = program.profile[i];
+    DispatchProfile &entry = program.profile[index];
     ++entry.runs;
     entry.workgroups += static_cast<uint64_t>(blocks);
     entry.nanoseconds += static_cast<uint64_t>(milliseconds * 1e6);
-  }
+    return status;
+  };
+  Status status = program.forEachLaunch(dims[1], dims,
+                                        model->device->multiprocessors(), run);
   cu().eventDestroy(begin);
   cu().eventDestroy(end);
   return status;
 }
 
+Status CudaExecutor::copyLogits(uint64_t bytes) {
+  // A copy is of pinned memory or of other.
+  for (uint64_t done = 0; done < bytes;) {
+    uint64_t end = done < pinnedLogits.size()
+                       ? std::min(bytes, pinnedLogits.size())
+                       : bytes;
+    DSV2_RETURN_IF_ERROR(cu().check(
+        cu().memcpyDtoHAsync(reinterpret_cast<std::byte *>(host.logits) + done,
+                             logits.address() + done, end - done, stream()),
+        "cuMemcpyDtoHAsync", "the logits"));
+    done = end;
+  }
+  return Status();
+}
+
 Status CudaExecutor::step(size_t index, const StepSizes &sizes) {
   DSV2_RETURN_IF_ERROR(model->device->activate());
-  Program &program = programs[index];
+  CudaProgram &program = programs[index];
   Dims dims = {1, sizes.tokens, sizes.sequences, sizes.context,
                sizes.logitRows};
   DSV2_RETURN_IF_ERROR(copyBatch(program, dims));
   DSV2_RETURN_IF_ERROR(profiling ? runProfiled(program, dims)
                                  : runGraph(index, dims));
-  if (sizes.logitRows) {
-    uint64_t bytes = static_cast<uint64_t>(sizes.logitRows) *
-                     artifact.metadata().model()->vocab() * sizeof(float);
-    DSV2_RETURN_IF_ERROR(cu().check(
-        cu().memcpyDtoHAsync(host.logits, logits.address(), bytes, stream()),
-        "cuMemcpyDtoHAsync", "the logits"));
-  }
+  DSV2_RETURN_IF_ERROR(copyLogits(static_cast<uint64_t>(sizes.logitRows) *
+                                  artifact.metadata().model()->vocab() *
+                                  sizeof(float)));
   return model->device->synchronize("program '" + program.name + "'");
 }
 
@@ -452,7 +386,7 @@ Status CudaExecutor::copyPage(int64_t to, int64_t from) {
 }
 
 void CudaExecutor::startProfile() {
-  for (Program &program : programs)
+  for (CudaProgram &program : programs)
     program.profile.assign(program.launches.size(), DispatchProfile());
   profiling = true;
 }

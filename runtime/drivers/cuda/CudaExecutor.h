@@ -12,32 +12,11 @@
 #ifndef DSV2_RUNTIME_DRIVERS_CUDA_CUDAEXECUTOR_H
 #define DSV2_RUNTIME_DRIVERS_CUDA_CUDAEXECUTOR_H
 
-#include "runtime/drivers/StepRunner.h"
-#include "runtime/drivers/cuda/CudaWeights.h"
+#include "runtime/drivers/cuda/CudaProgram.h"
 
-#include <array>
 #include <map>
 
-namespace dsv2 {
-namespace schema {
-struct Binding;
-struct Dispatch;
-struct Program;
-} // namespace schema
-
-namespace cuda {
-
-/// An artifact that is ready to run on a device; sessions share it.
-struct CudaModel {
-  std::shared_ptr<CudaDevice> device;
-  CudaKernels kernels;
-  CudaWeights weights;
-
-  /// Opens the driver and a device, and loads kernels and weights. Says before
-  /// it allocates when the device has too little memory.
-  static dsv2::Result<std::shared_ptr<const CudaModel>>
-  load(const Artifact &artifact, const std::string &library = "libcuda.so.1");
-};
+namespace dsv2::cuda {
 
 /// Host memory that steps read and write. It belongs to the session.
 struct HostBuffers {
@@ -65,29 +44,6 @@ public:
   }
 
 private:
-  /// The sizes {1, T, B, S, R}, by schema::Dim.
-  using Dims = std::array<int64_t, 5>;
-
-  struct Launch {
-    Function function = nullptr;
-    std::vector<void *> parameters;       ///< point into the vectors below
-    std::vector<DevicePointer> addresses; ///< of bindings, then of the sizes
-    std::unique_ptr<TensorMap[]> maps;
-    int64_t count = 0, tile = 1, minTokens = 0, maxTokens = 0;
-    uint32_t dim = 0, threads = 1, cluster = 1, blocksPerSM = 0;
-    uint32_t sharedBytes = 0;
-    std::string name;
-  };
-  struct Program {
-    std::string name;
-    std::vector<Launch> launches;
-    /// Whether any launch depends on a size.
-    std::array<bool, 5> uses = {};
-    /// Numbers of tokens at which other launches are chosen, ascending.
-    std::vector<int64_t> boundaries;
-    std::array<bool, batchFieldCount> reads = {};
-    std::vector<DispatchProfile> profile;
-  };
   /// Program, class of each size, and how many boundaries are passed.
   using GraphKey = std::array<int64_t, 7>;
 
@@ -96,18 +52,19 @@ private:
       : artifact(artifact), model(std::move(model)), host(host) {}
 
   Status allocate(int64_t cacheRows);
-  Status prepareProgram(const schema::Program &source, Program &program);
-  Status prepareLaunch(const schema::Dispatch &source, Launch &launch);
   DevicePointer address(const schema::Binding &binding) const;
+  /// The sizes of the largest step of the class that `dims` belong to.
+  Dims classesOf(const CudaProgram &program, const Dims &dims) const;
 
-  Status copyBatch(const Program &program, const Dims &dims);
-  int64_t gridOf(const Launch &launch, const Dims &dims) const;
-  Status launch(const Launch &launch, int64_t blocks, bool dependent);
-  Status launchAll(const Program &program, const Dims &dims,
+  Status copyBatch(const CudaProgram &program, const Dims &dims);
+  Status launch(const CudaLaunch &launch, int64_t blocks, DevicePointer sizes,
+                bool dependent);
+  Status launchAll(const CudaProgram &program, int64_t tokens,
                    const Dims &classes);
-  Status runProfiled(Program &program, const Dims &dims);
+  Status copyLogits(uint64_t bytes);
+  Status runProfiled(CudaProgram &program, const Dims &dims);
   Status runGraph(size_t index, const Dims &dims);
-  dsv2::Result<GraphExec> record(const Program &program, const Dims &dims,
+  dsv2::Result<GraphExec> record(const CudaProgram &program, int64_t tokens,
                                  const Dims &classes);
 
   const CudaApi &cu() const { return model->device->api(); }
@@ -118,15 +75,16 @@ private:
   HostBuffers host;
   DeviceBuffer arena, cache, logits, batch;
   PinnedBuffer staging; ///< the batch's arrays, laid out as on the device
+  /// The host's logits as far as steps usually fill them: a row a sequence.
+  PinnedRange pinnedLogits;
   uint64_t cachePlaneBytes = 0;
   std::array<uint64_t, batchFieldCount> batchOffsets = {};
   Dims largest = {};
-  std::vector<Program> programs;
+  std::vector<CudaProgram> programs;
   std::map<GraphKey, GraphExec> graphs;
   bool profiling = false;
 };
 
-} // namespace cuda
-} // namespace dsv2
+} // namespace dsv2::cuda
 
 #endif // DSV2_RUNTIME_DRIVERS_CUDA_CUDAEXECUTOR_H

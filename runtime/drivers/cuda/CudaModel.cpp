@@ -4,8 +4,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/drivers/cuda/CudaModel.h"
+
 #include "runtime/artifact/Artifact.h"
-#include "runtime/drivers/cuda/CudaExecutor.h"
 
 namespace dsv2::cuda {
 

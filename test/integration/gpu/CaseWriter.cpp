@@ -177,8 +177,6 @@ void CaseWriter::expandedAttention(int64_t heads, int64_t tokens) {
   spec.tokens = spec.context = tokens;
   spec.sequences = 1;
   spec.heads = heads;
-  spec.cache.pagesPerSequence = (tokens + 63) / 64;
-  spec.cache.rows = spec.cache.pagesPerSequence * 64;
   spec.scale = 0.1147f;
 
   SpeedCase speed;
@@ -198,19 +196,21 @@ void CaseWriter::expandedAttention(int64_t heads, int64_t tokens) {
   uint32_t rope = add(speed, memory(rows * 128, Fill::random));
   uint32_t keys = add(speed, memory(rows * 256, Fill::random));
   uint32_t values = add(speed, memory(rows * 256, Fill::random));
-  uint32_t cache = add(speed, memory(spec.cache.rows * 1152, Fill::random));
+  uint32_t rotated = add(speed, memory(tokens * 128, Fill::random));
   uint32_t offsets = add(speed, ints(2, 0, tokens));
   uint32_t lengths = add(speed, ints(1, tokens, 0));
   uint32_t starts = add(speed, ints(2, 0, tokens));
-  uint32_t table = add(speed, pages(spec.cache.pagesPerSequence));
   uint32_t out = add(speed, memory(rows * 256, Fill::zeros));
+  uint32_t sums = add(speed, memory(spec.sumBytes(), Fill::zeros));
+  uint32_t states = add(speed, memory(spec.stateBytes(), Fill::zeros));
   speed.output = out;
-  launch(
-      speed, "expanded_" + std::to_string(heads) + "x" + std::to_string(tokens),
-      {nope, rope, keys, values, cache, offsets, lengths, starts, table, out},
-      [&](ModuleOp m, StringRef name) {
-        return emitExpandedAttention(m, name, spec);
-      });
+  launch(speed,
+         "expanded_" + std::to_string(heads) + "x" + std::to_string(tokens),
+         {nope, rope, keys, values, rotated, offsets, lengths, starts, out,
+          sums, states},
+         [&](ModuleOp m, StringRef name) {
+           return emitExpandedAttention(m, name, spec);
+         });
   cases.push_back(std::move(speed));
 }
 

@@ -61,7 +61,7 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
   ASSERT_TRUE(artifact.ok()) << artifact.status().message();
   ASSERT_TRUE(artifact->metadata().gpu());
 
-  int tiled = 0;
+  int tiled = 0, expanded = 0;
   for (const schema::Kernel *kernel : *artifact->metadata().kernels()) {
     const schema::GpuKernel &gpu = *kernel->gpu();
     std::string name = kernel->symbol()->str();
@@ -75,19 +75,24 @@ TEST_P(GateTest, AssemblesWithoutSpills) {
         name.starts_with("row_attention_") ||
         (name.starts_with("dot_") && !name.starts_with("dot_f32_f32"));
     EXPECT_FALSE(isFallback) << name;
-    bool isAttention = name.starts_with("latent_attention_");
-    if (!isAttention && !name.starts_with("gemm_"))
+    bool isLatent = name.starts_with("latent_attention_");
+    bool isExpanded = name.starts_with("expanded_attention_");
+    expanded += isExpanded;
+    if (!isLatent && !isExpanded && !name.starts_with("gemm_"))
       continue;
     ++tiled;
     std::vector<char> cubin(gpu.cubin()->begin(), gpu.cubin()->end());
     auto counts = test::countSassOpcodes(cubin);
     // As many as the tests of these kernels count.
     EXPECT_GE(counts[name.starts_with("gemm_fp8_") ? "QGMMA" : "HGMMA"],
-              isAttention ? 84 : 4)
+              isLatent     ? 84
+              : isExpanded ? 40
+                           : 4)
         << name;
-    EXPECT_GE(counts["UTMALDG"], isAttention ? 3 : 2) << name;
+    EXPECT_GE(counts["UTMALDG"], isLatent ? 3 : isExpanded ? 8 : 2) << name;
   }
   EXPECT_GE(tiled, 10);
+  EXPECT_EQ(expanded, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GateTest,

@@ -154,3 +154,29 @@ func.func @norm(%x: tensor<?x64xf32>, %g: tensor<64xbf16>) -> tensor<?x64xf32> {
   %h = dsv2.rms_norm %x, %g eps 1.0e-6 : tensor<?x64xf32>, tensor<64xbf16> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
+
+// -----
+
+// Matrices that expand keys and values are rows of bf16.
+
+// CHECK-LABEL: func.func @expanded
+// CHECK-SAME:    %[[QN:.*]]: tensor<?x4x128xf32>, %[[QR:.*]]: tensor<?x4x64xf32>, %[[UK:.*]]: tensor<4x128x512xf32>, %[[UV:.*]]: tensor<4x128x512xbf16>
+// CHECK-DAG:     %[[NOPE:.*]] = dsv2.pack_rows %[[QN]] : {{.*}} -> tensor<?x4x128xbf16, #dsv2.rows<1>>
+// CHECK-DAG:     %[[ROPE:.*]] = dsv2.pack_rows %[[QR]] : {{.*}} -> tensor<?x4x64xbf16, #dsv2.rows<1>>
+// CHECK-DAG:     %[[KEYS:.*]] = arith.truncf %[[UK]] : tensor<4x128x512xf32> to tensor<4x128x512xbf16>
+// CHECK:         %[[O:.*]] = dsv2.expanded_attention(%[[NOPE]], %[[ROPE]]), %[[KEYS]], %[[UV]], {{.*}} -> tensor<?x4x128xf32>
+// CHECK:         %[[ALL:.*]] = tensor.collapse_shape %[[O]] {{.*}} into tensor<?x512xf32>
+// CHECK:         %[[ROWS:.*]] = dsv2.pack_rows %[[ALL]]
+// CHECK:         dsv2.linear %[[ROWS]],
+func.func @expanded(%qn: tensor<?x4x128xf32>, %qr: tensor<?x4x64xf32>,
+                    %uk: tensor<4x128x512xf32>, %uv: tensor<4x128x512xbf16>,
+                    %w: tensor<64x512xbf16>,
+                    %cache: !dsv2.latent_cache<512 + 64xbf16, layers = 2, page = 64>,
+                    %batch: !dsv2.batch) -> tensor<?x64xf32> {
+  %o = dsv2.expanded_attention (%qn, %qr), %uk, %uv, %cache layer 1 scale 0.1147 of %batch
+      : (tensor<?x4x128xf32>, tensor<?x4x64xf32>), tensor<4x128x512xf32>, tensor<4x128x512xbf16>,
+        !dsv2.latent_cache<512 + 64xbf16, layers = 2, page = 64> -> tensor<?x4x128xf32>
+  %all = tensor.collapse_shape %o [[0], [1, 2]] : tensor<?x4x128xf32> into tensor<?x512xf32>
+  %y = dsv2.linear %all, %w : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

@@ -81,10 +81,11 @@ void runEmulated(const AssembledKernel &kernel,
   const ptx::Entry &entry = module.entries[name];
   ASSERT_EQ(entry.params.size(), bindings.size() + 1 + info.tensorMaps.size());
 
-  alignas(16) int32_t dims[4] = {static_cast<int32_t>(sizes.tokens),
+  alignas(16) int32_t dims[5] = {static_cast<int32_t>(sizes.tokens),
                                  static_cast<int32_t>(sizes.sequences),
                                  static_cast<int32_t>(sizes.context),
-                                 static_cast<int32_t>(sizes.logitRows)};
+                                 static_cast<int32_t>(sizes.logitRows),
+                                 static_cast<int32_t>(sizes.firstContextRow)};
   ptx::LaunchShape shape;
   shape.memory.push_back({dims, sizeof(dims)});
   alignas(64) std::vector<uint8_t> params(entry.paramBytes);

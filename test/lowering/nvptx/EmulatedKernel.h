@@ -19,6 +19,7 @@ namespace dsv2::test {
 /// The sizes of a step.
 struct StepSizes {
   int64_t tokens = 1, sequences = 1, context = 1, logitRows = 1;
+  int64_t firstContextRow = 0; ///< of a chunk
 };
 
 /// Memory of a binding. Aligned to 256 bytes, as the runtime's is.

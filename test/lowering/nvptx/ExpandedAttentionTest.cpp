@@ -6,6 +6,7 @@
 
 #include "lowering/NVPTX/AttentionExpanded.h"
 #include "lowering/NVPTX/AttentionWork.h"
+#include "lowering/NVPTX/CacheGather.h"
 #include "test/lowering/nvptx/Integers.h"
 #include "test/lowering/nvptx/LatentBatch.h"
 
@@ -47,14 +48,12 @@ TEST(NVPTXExpandedAttentionTest, AssemblesForModels) {
     spec.sequences = 256;
     spec.context = 1 << 17;
     spec.heads = heads;
-    spec.cache.rows = 1 << 20;
-    spec.cache.pageSize = heads == 16 ? 64 : 128;
-    spec.cache.pagesPerSequence = 163840 / spec.cache.pageSize;
+    spec.chunkStep = heads == 16 ? 0 : 4096;
     spec.scale = 0.1147f;
     AssembledKernel kernel([&](ModuleOp m) {
       return emitExpandedAttention(m, "attention", spec);
     });
-    kernel.expectClean({{"HGMMA", 40}, {"UTMALDG", 9}});
+    kernel.expectClean({{"HGMMA", 40}, {"UTMALDG", 8}});
     EXPECT_LE(kernel.info().sharedBytes, maxSharedBytes);
   }
 }
@@ -62,85 +61,158 @@ TEST(NVPTXExpandedAttentionTest, AssemblesForModels) {
 TEST(NVPTXExpandedAttentionTest, RefusesWhatItCannot) {
   ExpandedAttentionSpec spec;
   spec.sequences = 1;
-  spec.cache.rope = 32;
+  spec.rope = 32;
   std::string error;
   EXPECT_TRUE(failed(checkExpandedAttention(spec, error)));
   EXPECT_NE(error.find("128 + 32"), std::string::npos) << error;
 }
 
-class ExpandedAttention
-    : public testing::TestWithParam<std::vector<LatentBatch::Sequence>> {};
+TEST(NVPTXAttentionWorkTest, ChunksHaveEachBlockOnceAndWhole) {
+  Integers math;
+  constexpr int64_t step = 256;
+  for (int64_t start : {0, 1, 100, 255, 256, 300, 1000})
+    for (int64_t blocks : {1, 2, 7}) {
+      int64_t next = 0;
+      for (int64_t first = 0; first < 3000; first += step) {
+        auto chunk = chunkBlocksOf(math, start - first, blocks, step);
+        for (int64_t block = chunk.begin; block < chunk.end; ++block) {
+          ASSERT_EQ(block, next++);
+          ASSERT_GE(start + block * 128, first);
+          ASSERT_LE(start + block * 128 + 128, first + step + 128);
+        }
+      }
+      ASSERT_EQ(next, blocks);
+    }
+}
 
-TEST_P(ExpandedAttention, MatchesLoops) {
-  constexpr int64_t heads = 2, latent = 128, width = latent + 64;
-  std::mt19937 random(31);
-  LatentBatch batch(GetParam(), 6, width, random);
-  std::vector<int32_t> starts = {0};
-  for (int32_t length : batch.lengths)
-    starts.push_back(starts.back() + length);
-  int64_t context = starts.back(), tokens = batch.tokens();
-  ExpandedAttentionSpec spec;
-  spec.tokens = tokens + 5;
-  spec.sequences = static_cast<int64_t>(batch.lengths.size()) + 1;
-  spec.context = context + 7;
-  spec.heads = heads;
-  spec.cache.latent = latent;
-  spec.cache.rows = batch.cacheRows();
-  spec.cache.pagesPerSequence = batch.pages;
-  spec.scale = 0.1147f;
-  std::string error;
-  ASSERT_TRUE(succeeded(checkExpandedAttention(spec, error))) << error;
-  AssembledKernel kernel(
-      [&](ModuleOp m) { return emitExpandedAttention(m, "attention", spec); });
-  kernel.expectClean({{"HGMMA", 40}, {"UTMALDG", 9}});
+/// Random keys and values of a ragged batch, and queries.
+struct ExpandedCase {
+  static constexpr int64_t heads = 2;
+  using Sequences = std::vector<LatentBatch::Sequence>;
 
-  auto rounded = [&](int64_t count) {
+  explicit ExpandedCase(const Sequences &sequences)
+      : random(31), batch(sequences, 6, 64, random) {
+    for (int32_t length : batch.lengths)
+      starts.push_back(starts.back() + length);
+    nope = rounded(batch.tokens() * heads * 128);
+    rope = rounded(batch.tokens() * heads * 64);
+    key = rounded(context() * heads * 128);
+    value = rounded(context() * heads * 128);
+    rotated = rounded(context() * 64);
+  }
+  /// One of the sequences alone.
+  ExpandedCase(const ExpandedCase &all, const Sequences &sequences,
+               size_t which)
+      : random(31), batch({sequences[which]}, 6, 64, random) {
+    starts.push_back(batch.lengths[0]);
+    auto part = [](const std::vector<float> &from, int64_t first, int64_t count,
+                   int64_t width) {
+      return std::vector<float>(from.begin() + first * width,
+                                from.begin() + (first + count) * width);
+    };
+    int64_t token = all.batch.offsets[which], row = all.starts[which];
+    nope = part(all.nope, token, batch.tokens(), heads * 128);
+    rope = part(all.rope, token, batch.tokens(), heads * 64);
+    key = part(all.key, row, context(), heads * 128);
+    value = part(all.value, row, context(), heads * 128);
+    rotated = part(all.rotated, row, context(), 64);
+  }
+
+  int64_t context() const { return starts.back(); }
+  std::vector<float> rounded(int64_t count) {
     std::vector<float> values = randomFloats(count, random);
     for (float &v : values)
       v = bf16ToFloat(floatToBf16(v));
     return values;
-  };
-  std::vector<float> nope = rounded(tokens * heads * 128),
-                     rope = rounded(tokens * heads * 64),
-                     key = rounded(context * heads * 128),
-                     value = rounded(context * heads * 128);
-  DeviceBuffer nopes = DeviceBuffer::of(bf16Of(nope), 5 * heads * 128),
-               ropes = DeviceBuffer::of(bf16Of(rope), 5 * heads * 64),
-               keys = DeviceBuffer::of(bf16Of(key), 7 * heads * 128),
-               values = DeviceBuffer::of(bf16Of(value), 7 * heads * 128),
-               cache = DeviceBuffer::of(bf16Of(batch.cache)),
+  }
+  ExpandedAttentionSpec spec(int64_t chunkStep) const {
+    ExpandedAttentionSpec spec;
+    spec.tokens = batch.tokens() + 5;
+    spec.sequences = static_cast<int64_t>(batch.lengths.size()) + 1;
+    spec.context = context() + 7;
+    spec.heads = heads;
+    spec.chunkStep = chunkStep;
+    spec.scale = 0.1147f;
+    return spec;
+  }
+  std::vector<uint16_t> run(const AssembledKernel &kernel,
+                            const ExpandedAttentionSpec &spec, uint64_t seed,
+                            int64_t blocks) const;
+
+  std::mt19937 random;
+  LatentBatch batch;
+  std::vector<int32_t> starts = {0};
+  std::vector<float> nope, rope, key, value, rotated;
+};
+
+std::vector<uint16_t> ExpandedCase::run(const AssembledKernel &kernel,
+                                        const ExpandedAttentionSpec &spec,
+                                        uint64_t seed, int64_t blocks) const {
+  int64_t count = batch.tokens() * heads * 128;
+  int64_t behind = spec.tokens - batch.tokens();
+  DeviceBuffer nopes = DeviceBuffer::of(bf16Of(nope), behind * heads * 128),
+               ropes = DeviceBuffer::of(bf16Of(rope), behind * heads * 64),
                offsets = DeviceBuffer::of(batch.offsets),
                lengths = DeviceBuffer::of(batch.lengths),
                begins = DeviceBuffer::of(starts),
-               table = DeviceBuffer::of(batch.table),
-               out(spec.tokens * heads * 128 * 2);
-  // Many items for a block, and blocks without any.
-  std::vector<uint16_t> actual;
-  for (auto [seed, blocks] : {std::pair(1, 3), std::pair(2, 40)}) {
+               out(spec.tokens * heads * 128 * 2), sums(spec.sumBytes()),
+               states(spec.stateBytes());
+  int64_t step = spec.chunkStep ? spec.chunkStep : context();
+  for (int64_t first = 0; first < context(); first += step) {
+    int64_t rows = std::min(spec.rows(), context() - first);
+    auto chunk = [&](const std::vector<float> &of, int64_t width) {
+      std::vector<float> part(of.begin() + first * width,
+                              of.begin() + (first + rows) * width);
+      return DeviceBuffer::of(bf16Of(part), (spec.rows() - rows) * width);
+    };
+    DeviceBuffer keys = chunk(key, heads * 128),
+                 values = chunk(value, heads * 128),
+                 shared = chunk(rotated, 64);
+    StepSizes sizes = batch.sizes();
+    sizes.context = rows;
+    sizes.firstContextRow = first;
     runEmulated(kernel,
-                {&nopes, &ropes, &keys, &values, &cache, &offsets, &lengths,
-                 &begins, &table, &out},
-                batch.sizes(), seed, blocks);
-    std::vector<uint16_t> result = out.read<uint16_t>(tokens * heads * 128);
-    ASSERT_TRUE(actual.empty() || actual == result);
-    actual = result;
+                {&nopes, &ropes, &keys, &values, &shared, &offsets, &lengths,
+                 &begins, &out, &sums, &states},
+                sizes, seed, blocks);
   }
-  for (int64_t t = 0; t < tokens; ++t)
+  return out.read<uint16_t>(count);
+}
+
+class ExpandedAttention
+    : public testing::TestWithParam<ExpandedCase::Sequences> {};
+
+TEST_P(ExpandedAttention, MatchesLoops) {
+  constexpr int64_t heads = ExpandedCase::heads;
+  ExpandedCase data(GetParam());
+  const LatentBatch &batch = data.batch;
+  ExpandedAttentionSpec spec = data.spec(0);
+  std::string error;
+  ASSERT_TRUE(succeeded(checkExpandedAttention(spec, error))) << error;
+  AssembledKernel kernel(
+      [&](ModuleOp m) { return emitExpandedAttention(m, "attention", spec); });
+  kernel.expectClean({{"HGMMA", 40}, {"UTMALDG", 8}});
+  // Many items for a block, and blocks without any.
+  std::vector<uint16_t> actual = data.run(kernel, spec, 1, 3);
+  EXPECT_EQ(data.run(kernel, spec, 2, 40), actual);
+  for (int64_t t = 0; t < batch.tokens(); ++t)
     for (int64_t h = 0; h < heads; ++h) {
-      int64_t visible = batch.positions[t] + 1, sequence = batch.sequences[t];
+      int64_t visible = batch.positions[t] + 1;
+      int64_t start = data.starts[batch.sequences[t]];
       std::vector<double> scores(visible), expected(128);
       double sum = 0;
       for (int64_t j = 0; j < visible; ++j) {
-        int64_t row = (starts[sequence] + j) * heads + h;
+        int64_t row = (start + j) * heads + h;
         for (int64_t i = 0; i < 128; ++i)
-          scores[j] += nope[(t * heads + h) * 128 + i] * key[row * 128 + i];
+          scores[j] +=
+              data.nope[(t * heads + h) * 128 + i] * data.key[row * 128 + i];
         for (int64_t i = 0; i < 64; ++i)
-          scores[j] += rope[(t * heads + h) * 64 + i] *
-                       batch.row(sequence, j)[latent + i];
+          scores[j] += data.rope[(t * heads + h) * 64 + i] *
+                       data.rotated[(start + j) * 64 + i];
         double power = std::exp(scores[j] * spec.scale);
         sum += power;
         for (int64_t i = 0; i < 128; ++i)
-          expected[i] += power * value[row * 128 + i];
+          expected[i] += power * data.value[row * 128 + i];
       }
       for (int64_t i = 0; i < 128; ++i)
         ASSERT_NEAR(bf16ToFloat(actual[(t * heads + h) * 128 + i]),
@@ -151,10 +223,69 @@ TEST_P(ExpandedAttention, MatchesLoops) {
 
 INSTANTIATE_TEST_SUITE_P(
     NVPTX, ExpandedAttention,
-    testing::Values(std::vector<LatentBatch::Sequence>{{70, 70}, {3, 200}},
-                    std::vector<LatentBatch::Sequence>{
-                        {1, 1}, {0, 40}, {140, 300}},
-                    std::vector<LatentBatch::Sequence>{
+    testing::Values(ExpandedCase::Sequences{{70, 70}, {3, 200}},
+                    ExpandedCase::Sequences{{1, 1}, {0, 40}, {140, 300}},
+                    ExpandedCase::Sequences{
                         {129, 130}, {2, 2}, {64, 384}, {33, 161}}));
+
+TEST(NVPTXExpandedAttentionTest, ChunksAndNeighborsDoNotChangeBits) {
+  ExpandedCase::Sequences sequences = {{2, 90}, {130, 384}, {1, 200}};
+  ExpandedCase data(sequences);
+  auto kernelOf = [](const ExpandedAttentionSpec &spec) {
+    return AssembledKernel([&](ModuleOp m) {
+      return emitExpandedAttention(m, "attention", spec);
+    });
+  };
+  ExpandedAttentionSpec whole = data.spec(0);
+  std::vector<uint16_t> expected = data.run(kernelOf(whole), whole, 1, 3);
+  for (int64_t step : {128, 384}) {
+    ExpandedAttentionSpec spec = data.spec(step);
+    AssembledKernel kernel = kernelOf(spec);
+    kernel.expectClean({{"HGMMA", 40}, {"UTMALDG", 8}});
+    EXPECT_EQ(data.run(kernel, spec, 1, 3), expected) << step;
+    // The second alone is cut elsewhere.
+    ExpandedCase one(data, sequences, 1);
+    std::vector<uint16_t> alone = one.run(kernel, spec, 2, 2);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(),
+                           expected.begin() + 2 * ExpandedCase::heads * 128))
+        << step;
+  }
+}
+
+TEST(NVPTXCacheGatherTest, CopiesRowsOfAChunk) {
+  std::mt19937 random(5);
+  for (bool fp8 : {false, true}) {
+    LatentBatch batch({{1, 70}, {1, 3}, {2, 150}}, 3, 576, random);
+    std::vector<int32_t> starts = {0, 70, 73, 223};
+    CacheGatherSpec spec;
+    spec.sequences = 5;
+    spec.cache.rows = batch.cacheRows();
+    spec.cache.pagesPerSequence = batch.pages;
+    spec.cache.format = fp8 ? CacheFormat::fp8 : CacheFormat::bf16;
+    AssembledKernel kernel(
+        [&](ModuleOp m) { return emitCacheGather(m, "gather", spec); });
+    kernel.expectClean({});
+    DeviceBuffer cache = fp8 ? DeviceBuffer::of(batch.roundToFp8(random))
+                             : DeviceBuffer::of(bf16Of(batch.cache));
+    DeviceBuffer begins = DeviceBuffer::of(starts),
+                 table = DeviceBuffer::of(batch.table), latents(200 * 1024),
+                 rotated(200 * 128);
+    StepSizes sizes = batch.sizes();
+    sizes.context = 160;
+    sizes.firstContextRow = 60;
+    runEmulated(kernel, {&cache, &begins, &table, &latents, &rotated}, sizes);
+    std::vector<uint16_t> left = latents.read<uint16_t>(160 * 512),
+                          right = rotated.read<uint16_t>(160 * 64);
+    for (int64_t r = 0; r < 160; ++r) {
+      int64_t row = r + 60, sequence = row < 70 ? 0 : row < 73 ? 1 : 2;
+      std::span<float> expected = batch.row(sequence, row - starts[sequence]);
+      for (int64_t i = 0; i < 576; ++i)
+        ASSERT_EQ(
+            bf16ToFloat(i < 512 ? left[r * 512 + i] : right[r * 64 + i - 512]),
+            expected[i])
+            << "row " << row << " column " << i;
+    }
+  }
+}
 
 } // namespace

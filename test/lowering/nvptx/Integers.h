@@ -14,6 +14,7 @@ namespace dsv2::test {
 
 /// What templates over PtxBuilder take in tests.
 struct Integers {
+  static int64_t constantLike(int64_t, int64_t value) { return value; }
   static int64_t add(int64_t a, int64_t b) { return a + b; }
   static int64_t sub(int64_t a, int64_t b) { return a - b; }
   static int64_t mul(int64_t a, int64_t b) { return a * b; }

@@ -21,13 +21,19 @@ TEST(NVPTXAttentionWorkTest, CoversEachRowAndPositionOnce) {
   Integers math;
   for (int64_t heads : {1, 3, 9, 16, 63, 64, 126, 128})
     for (int64_t tokens : {1, 2, 4, 8})
-      for (int64_t context : {8, 20, 63, 64, 65, 140, 256, 257, 500}) {
-        constexpr int64_t splitTokens = 128;
-        int64_t items = countItems(math, tokens, context, heads, splitTokens);
+      for (int64_t context : {8, 20, 63, 64, 65, 140, 256, 257, 500, 1100}) {
+        // Of 128 up to 384 positions, of 256 up to 768, and so on.
+        ContextSplits splits = {128, 3, 1200};
+        int64_t splitTokens = splitTokensOf(math, context, splits);
+        ASSERT_EQ(splitTokens, context <= 384   ? 128
+                               : context <= 768 ? 256
+                                                : 512);
+        ASSERT_LE(splitsOf(math, context, splitTokens), splits.most);
+        int64_t items = countItems(math, tokens, context, heads, splits);
         std::map<int64_t, int64_t> seen; // positions that rows have reached
         for (int64_t i = 0; i < items; ++i) {
           AttentionItem<int64_t> item =
-              itemOf(math, i, tokens, context, heads, splitTokens);
+              itemOf(math, i, tokens, context, heads, splits);
           ASSERT_LT(item.split, item.splits);
           for (int64_t r = item.firstRow;
                r < std::min(item.firstRow + 64, item.rows); ++r) {
@@ -77,6 +83,7 @@ struct Case {
   int64_t latent;
   std::vector<LatentBatch::Sequence> batch;
   CacheFormat format = CacheFormat::bf16;
+  int64_t maxSplits = 100;
 };
 
 class LatentAttention : public testing::TestWithParam<Case> {};
@@ -118,7 +125,8 @@ TEST_P(LatentAttention, MatchesLoops) {
   spec.cache.rows = batch.cacheRows();
   spec.cache.pagesPerSequence = batch.pages;
   spec.scale = 0.1147f;
-  spec.splitTokens = 128;
+  spec.splitTokens = c.maxSplits == 100 ? 128 : 64;
+  spec.maxSplits = c.maxSplits;
   spec.maxContext = 320;
   std::string error;
   ASSERT_TRUE(succeeded(checkLatentAttention(spec, error))) << error;
@@ -181,6 +189,12 @@ INSTANTIATE_TEST_SUITE_P(
              512,
              {{1, 1}, {1, 63}, {0, 70}, {4, 64}, {1, 193}, {2, 300}},
              CacheFormat::fp8},
+        // Splits of 64, 128 and 256.
+        Case{16,
+             512,
+             {{1, 60}, {2, 100}, {3, 200}, {1, 300}, {1, 256}},
+             CacheFormat::bf16,
+             2},
         Case{128, 512, {{1, 70}, {3, 129}}, CacheFormat::fp8}));
 
 } // namespace

@@ -30,7 +30,7 @@ struct RecordedCase {
   std::string ptx;
   std::vector<char> cubin; ///< what ptxas made of it; empty without one
   uint32_t blocks = 1, threads = 1, cluster = 1, sharedBytes = 0;
-  std::array<int32_t, 4> sizes = {};               ///< T, B, S, R
+  std::array<int32_t, 5> sizes = {};               ///< T, B, S, R, F
   std::vector<std::vector<uint8_t>> before, after; ///< of each binding
   std::vector<RecordedMap> maps;
 };

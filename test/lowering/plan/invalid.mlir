@@ -174,3 +174,22 @@ plan.program @dispatch_c3 {
   // expected-error@+1 {{'plan.dispatch' op expects a range of tokens from 1 on that is not empty}}
   plan.dispatch @k "a" <1 x tokens by 1> from 9 tokens to 8 tokens ()
 }
+
+// -----
+
+plan.program @dispatch_c4 {
+  // expected-error @below {{'plan.dispatch' op expects its program to have chunks of the context}}
+  plan.dispatch chunked @k "a" <1 x context by 1> ()
+}
+
+// -----
+
+// expected-error @below {{'plan.program' op expects a step of chunks and at least as many rows}}
+plan.program @program_c1 chunks by 256 {
+}
+
+// -----
+
+// expected-error @below {{'plan.program' op expects a step of chunks and at least as many rows}}
+plan.program @program_c1_rows chunks by 256 of 128 rows {
+}

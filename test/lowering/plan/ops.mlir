@@ -40,6 +40,16 @@ plan.program @prefill {
   plan.dispatch @all "" <1 x one by 1> (in batch(tokens), in batch(positions), in batch(token_sequence), in batch(cache_rows), in batch(query_offsets), in batch(context_lengths), in batch(context_offsets), in batch(page_table), in batch(context_rows), in batch(context_sequence), in batch(context_position), in batch(logit_rows))
 }
 
+// Chunks of the context, for which dispatches take turns.
+
+// CHECK: plan.program @chunks attention "expanded" chunks by 256 of 384 rows {
+plan.program @chunks attention "expanded" chunks by 256 of 384 rows {
+  // CHECK-NEXT: plan.dispatch chunked @gather "layers.0" <1 x context by 8> (in batch(context_offsets))
+  plan.dispatch chunked @gather "layers.0" <1 x context by 8> (in batch(context_offsets))
+  // CHECK-NEXT: plan.dispatch @head "lm_head"
+  plan.dispatch @head "lm_head" <7 x logit_rows by 32> (out logits)
+}
+
 // CHECK: plan.program @empty {
 // CHECK-NEXT: }
 plan.program @empty {}

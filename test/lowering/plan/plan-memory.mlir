@@ -69,6 +69,32 @@ plan.program @gaps {
   plan.dispatch @k "" <1 x one by 1> (inout buffer(@large2), in buffer(@last), out buffer(@small))
 }
 
+// Chunked dispatches take turns: what the second writes for one chunk must not
+// lie on what the first has written for all, nor on what the third keeps.
+
+// CHECK-LABEL: plan.program @turns
+// CHECK-NEXT:    plan.buffer @before : 128 at 0
+// CHECK-NEXT:    plan.buffer @x : 64 at 128
+// CHECK-NEXT:    plan.buffer @y : 64 at 192
+// CHECK-NEXT:    plan.buffer @kept : 64 at 256
+// CHECK-NEXT:    plan.buffer @after : 64 at 0
+plan.program @turns chunks by 128 of 256 rows {
+  plan.buffer @before : 128
+  plan.buffer @x : 64
+  plan.buffer @y : 64
+  plan.buffer @kept : 64
+  plan.buffer @after : 64
+  plan.dispatch @k "" <1 x one by 1> (out buffer(@before))
+  plan.barrier
+  plan.dispatch chunked @k "" <1 x context by 1> (in buffer(@before), out buffer(@x))
+  plan.barrier
+  plan.dispatch chunked @k "" <1 x context by 1> (in buffer(@x), out buffer(@y))
+  plan.barrier
+  plan.dispatch chunked @k "" <1 x context by 1> (in buffer(@y), inout buffer(@kept))
+  plan.barrier
+  plan.dispatch @k "" <1 x one by 1> (in buffer(@kept), out buffer(@after))
+}
+
 // A buffer that no dispatch binds, and an offset from before.
 
 // CHECK-LABEL: plan.program @unused

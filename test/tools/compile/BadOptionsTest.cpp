@@ -56,8 +56,9 @@ TEST_F(BadOptionsTest, Values) {
   refuse("--quantize=int4,int8", "two formats for the rest");
   refuse("--quantize=int4:head,int8:head", "the class 'head' twice");
   refuse("--target=sm_90a --cache=int8", "for sm_90a; expected bf16");
-  refuse("--target=sm_90a --attention=expanded", "no kernels for sm_90a");
+  refuse("--target=sm_90a --attention=expanded", "no kernel for sm_90a");
   refuse("--target=sm_90a --ptxas=/absent", "/absent");
+  refuse("--context-chunk=0", "expected 1 to 1048576");
   refuse("--compile-to=moon", "moon");
   refuse("--compile-threads=x", "'x'");
   expectCompileError("deepseek-v2-lite", "add --weights=random:SEED");

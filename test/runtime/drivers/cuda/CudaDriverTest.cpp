@@ -102,6 +102,8 @@ TEST_F(CudaDriverTest, LoadsInOrder) {
   EXPECT_EQ(count("cuModuleLoadDataEx"), 2);
   EXPECT_EQ(count("cuMemAlloc"), count("cuMemFree"));
   EXPECT_EQ(count("cuMemAllocHost"), count("cuMemFreeHost"));
+  EXPECT_EQ(count("cuMemHostRegister"), 1);
+  EXPECT_EQ(count("cuMemHostUnregister"), 1);
   EXPECT_EQ(count("cuModuleUnload"), 1);
   EXPECT_EQ(all.back(), "cuDevicePrimaryCtxRelease");
 }

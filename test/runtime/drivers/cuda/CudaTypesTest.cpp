@@ -88,6 +88,8 @@ TEST(CudaTypesTest, Signatures) {
   SAME(memFree, cuMemFree);
   SAME(memAllocHost, cuMemAllocHost);
   SAME(memFreeHost, cuMemFreeHost);
+  SAME(memHostRegister, cuMemHostRegister);
+  SAME(memHostUnregister, cuMemHostUnregister);
   SAME(memcpyHtoDAsync, cuMemcpyHtoDAsync);
   SAME(memcpyDtoHAsync, cuMemcpyDtoHAsync);
   SAME(memcpyDtoDAsync, cuMemcpyDtoDAsync);

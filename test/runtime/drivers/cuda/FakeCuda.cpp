@@ -224,6 +224,14 @@ cuda::Result cuMemFreeHost(void *memory) {
   std::free(memory);
   return success;
 }
+cuda::Result cuMemHostRegister_v2(void *, size_t, unsigned) {
+  ENTER("cuMemHostRegister");
+  return success;
+}
+cuda::Result cuMemHostUnregister(void *) {
+  ENTER("cuMemHostUnregister");
+  return success;
+}
 cuda::Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from,
                                   size_t bytes, Stream) {
   ENTER("cuMemcpyHtoDAsync");
