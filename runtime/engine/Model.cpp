@@ -51,9 +51,10 @@ Model::load(std::shared_ptr<ThreadPool> pool, const std::string &path,
                            "expected a model for '" + options.instructionSet +
                                "', found one for " + target));
     Result<std::shared_ptr<const cuda::CudaModel>> gpu =
-        cuda::CudaModel::load(model->loaded);
+        cuda::CudaModel::load(model->loaded, *model->pool);
     if (!gpu.ok())
       return inFile(path, gpu.status());
+    // Nothing to populate: all weights were just read, and steps need no file.
     model->onGpu = *std::move(gpu);
     return std::shared_ptr<const Model>(std::move(model));
   }

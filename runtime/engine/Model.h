@@ -25,7 +25,8 @@ struct ModelOptions {
   /// The kernel library to use; empty: the best that this CPU can run.
   std::string instructionSet;
   /// Reads the whole file while loading, on all threads, so that no step has to
-  /// wait for a page. For weights that fit into memory.
+  /// wait for a page. For weights that fit into memory. Those of a model for a
+  /// GPU are always read so, once, and copied.
   bool populate = false;
   /// Of weights that are read while loading, and of the memory of sessions.
   NumaPlacement placement;

@@ -54,7 +54,7 @@ CublasLt::load(std::shared_ptr<CudaDevice> device,
 }
 
 CublasLt::~CublasLt() {
-  if (opened)
+  if (opened && owner->activate().ok())
     Destroy(opened);
 }
 

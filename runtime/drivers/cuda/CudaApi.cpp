@@ -13,7 +13,9 @@ namespace dsv2::cuda {
 dsv2::Result<std::shared_ptr<const CudaApi>>
 CudaApi::load(const std::string &library) {
   std::shared_ptr<CudaApi> api(new CudaApi);
-  api->handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // It stays in the process: the driver has threads and exit handlers of its
+  // own, whose code must not go away with the last model.
+  api->handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!api->handle)
     return Status(StatusCode::incompatible,
                   "the model is compiled for an NVIDIA GPU and there is no "

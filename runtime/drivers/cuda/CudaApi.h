@@ -55,6 +55,7 @@ namespace dsv2::cuda {
   X(eventCreate, "cuEventCreate", (Event *, unsigned))                         \
   X(eventDestroy, "cuEventDestroy_v2", (Event))                                \
   X(eventRecord, "cuEventRecord", (Event, Stream))                             \
+  X(eventRecordWithFlags, "cuEventRecordWithFlags", (Event, Stream, unsigned)) \
   X(eventSynchronize, "cuEventSynchronize", (Event))                           \
   X(eventElapsedTime, "cuEventElapsedTime", (float *, Event, Event))           \
   X(moduleLoadDataEx, "cuModuleLoadDataEx",                                    \

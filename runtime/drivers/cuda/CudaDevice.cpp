@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <unistd.h>
+
 namespace dsv2::cuda {
 namespace {
 
@@ -79,9 +81,8 @@ CudaDevice::open(std::shared_ptr<const CudaApi> api, int major, int minor,
   }
   return Status(StatusCode::incompatible,
                 "the model is compiled for " + target +
-                    ", and this machine "
-                    "has " +
-                    found + "; compile it with --target=native");
+                    ", and this machine has " + found +
+                    "; compile it with --target=native");
 }
 
 CudaDevice::~CudaDevice() {
@@ -175,7 +176,8 @@ PinnedBuffer::~PinnedBuffer() {
 PinnedRange PinnedRange::pin(std::shared_ptr<CudaDevice> device, void *start,
                              uint64_t bytes) {
   PinnedRange range;
-  if (bytes && device->api().memHostRegister(start, bytes, 0) == 0) {
+  bytes -= bytes % static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (bytes && device->api().memHostRegister(start, bytes, 0) == success) {
     range.owner = std::move(device);
     range.start = start;
     range.byteCount = bytes;

@@ -11,7 +11,8 @@
 
 namespace dsv2::cuda {
 
-/// The primary context of the first GPU that fits, and a stream in it.
+/// The primary context of the first GPU that fits, and a stream in it for
+/// loading and measuring. Sessions have streams of their own.
 class CudaDevice {
 public:
   /// Takes the first device of compute capability `major`.`minor`; `target`
@@ -31,6 +32,7 @@ public:
 
   /// Makes the context current for the calling thread; before all else.
   Status activate() const;
+  /// Waits for stream().
   Status synchronize(const std::string &what) const;
   dsv2::Result<uint64_t> freeBytes() const;
 
@@ -90,7 +92,9 @@ private:
 /// Host memory of somebody else that is pinned as long as this lives.
 class PinnedRange {
 public:
-  /// Pins the memory if the driver can: without, copies are slower.
+  /// Pins the whole pages of memory that begins with a page, if the driver can:
+  /// without, copies are slower. A copy must not cross the end of what is
+  /// pinned; since that ends a page, one that begins there is of other memory.
   static PinnedRange pin(std::shared_ptr<CudaDevice> device, void *start,
                          uint64_t bytes);
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 namespace dsv2::cuda {
@@ -42,6 +43,10 @@ CudaExecutor::create(const Artifact &artifact,
   DSV2_RETURN_IF_ERROR(model->device->activate());
   std::unique_ptr<CudaExecutor> executor(
       new CudaExecutor(artifact, std::move(model), host));
+  dsv2::Result<CudaStream> stream = CudaStream::create(executor->model->device);
+  if (!stream.ok())
+    return stream.status();
+  executor->stream = *std::move(stream);
   DSV2_RETURN_IF_ERROR(executor->allocate(cacheRows));
   const auto &sources = *artifact.metadata().plan()->programs();
   for (const schema::Program *source : sources) {
@@ -114,13 +119,12 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
       PinnedRange::pin(model->device, host.logits,
                        usual * metadata.model()->vocab() * sizeof(float));
   // Rows that no token has written yet hold zeros, not what was there before.
-  DSV2_RETURN_IF_ERROR(
-      cu().check(cu().memsetD8Async(cache.address(), 0, cache.size(), stream()),
-                 "cuMemsetD8Async", "the cache"));
-  DSV2_RETURN_IF_ERROR(
-      cu().check(cu().memsetD8Async(arena.address(), 0, arena.size(), stream()),
-                 "cuMemsetD8Async", "the working memory"));
-  return model->device->synchronize("clearing memory");
+  for (const DeviceBuffer *each : {&cache, &arena})
+    DSV2_RETURN_IF_ERROR(cu().check(
+        cu().memsetD8Async(each->address(), 0, each->size(), stream.get()),
+        "cuMemsetD8Async",
+        each == &cache ? "the cache" : "the working memory"));
+  return stream.synchronize("clearing memory");
 }
 
 DevicePointer CudaExecutor::address(const schema::Binding &binding) const {
@@ -139,13 +143,6 @@ DevicePointer CudaExecutor::address(const schema::Binding &binding) const {
     return logits.address() + binding.value();
   }
   return 0;
-}
-
-CudaExecutor::~CudaExecutor() {
-  if (!model->device->activate().ok())
-    return;
-  for (const auto &[key, graph] : graphs)
-    cu().graphExecDestroy(graph);
 }
 
 //===----------------------------------------------------------------------===//
@@ -175,7 +172,7 @@ Status CudaExecutor::copyBatch(const CudaProgram &program, const Dims &dims) {
   auto flush = [&] {
     return cu().check(cu().memcpyHtoDAsync(batch.address() + begin,
                                            staging.data() + begin, end - begin,
-                                           stream()),
+                                           stream.get()),
                       "cuMemcpyHtoDAsync", "the batch arrays");
   };
   for (size_t field = 0; field < batchFieldCount; ++field) {
@@ -238,7 +235,7 @@ Status CudaExecutor::launch(const CudaLaunch &launch, int64_t blocks,
   config.gridX = static_cast<unsigned>(blocks);
   config.blockX = launch.threads;
   config.sharedBytes = launch.sharedBytes;
-  config.stream = stream();
+  config.stream = stream.get();
   config.attributes = attributes;
   config.attributeCount = count;
   return cu().check(
@@ -259,30 +256,6 @@ Status CudaExecutor::launchAll(const CudaProgram &program, int64_t tokens,
       });
 }
 
-dsv2::Result<GraphExec> CudaExecutor::record(const CudaProgram &program,
-                                             int64_t tokens,
-                                             const Dims &classes) {
-  DSV2_RETURN_IF_ERROR(
-      cu().check(cu().streamBeginCapture(stream(), captureThreadLocal),
-                 "cuStreamBeginCapture", program.name));
-  Status launched = launchAll(program, tokens, classes);
-  // Ends the capture whatever happened.
-  Graph graph = nullptr;
-  Status ended = cu().check(cu().streamEndCapture(stream(), &graph),
-                            "cuStreamEndCapture", program.name);
-  GraphExec made = nullptr;
-  if (launched.ok() && ended.ok())
-    ended = cu().check(cu().graphInstantiate(&made, graph, 0),
-                       "cuGraphInstantiate", program.name);
-  if (graph)
-    cu().graphDestroy(graph);
-  if (!launched.ok())
-    return launched;
-  if (!ended.ok())
-    return ended;
-  return made;
-}
-
 Status CudaExecutor::runGraph(size_t index, const Dims &dims) {
   const CudaProgram &program = programs[index];
   Dims classes = classesOf(program, dims);
@@ -295,51 +268,64 @@ Status CudaExecutor::runGraph(size_t index, const Dims &dims) {
            program.boundaries.begin();
   auto known = graphs.find(key);
   if (known == graphs.end()) {
-    dsv2::Result<GraphExec> made = record(program, dims[1], classes);
+    dsv2::Result<CudaGraph> made = stream.record(
+        program.name, [&] { return launchAll(program, dims[1], classes); });
     if (!made.ok())
       return made.status();
-    if (graphs.size() >= maxGraphs) {
-      for (const auto &[old, graph] : graphs)
-        cu().graphExecDestroy(graph);
+    if (graphs.size() >= maxGraphs)
       graphs.clear();
-    }
-    known = graphs.emplace(key, *made).first;
+    known = graphs.emplace(key, *std::move(made)).first;
   }
-  return cu().check(cu().graphLaunch(known->second, stream()), "cuGraphLaunch",
-                    program.name);
+  return stream.launch(known->second, program.name);
 }
 
+/// The launches and the marks between them are one graph, so that no time in
+/// which the CPU submits is measured. A mark waits for the launch before it and
+/// holds up the one after: each launch has the device for itself.
 Status CudaExecutor::runProfiled(CudaProgram &program, const Dims &dims) {
-  Event begin = nullptr, end = nullptr;
-  DSV2_RETURN_IF_ERROR(
-      cu().check(cu().eventCreate(&begin, 0), "cuEventCreate"));
-  if (Status made = cu().check(cu().eventCreate(&end, 0), "cuEventCreate");
-      !made.ok()) {
-    cu().eventDestroy(begin);
-    return made;
-  }
-  auto run = [&](size_t index, int64_t blocks, DevicePointer sizes) {
-    const CudaLaunch &each = program.launches[index];
-    cu().eventRecord(begin, stream());
-    Status status = launch(each, blocks, sizes, /*dependent=*/false);
-    cu().eventRecord(end, stream());
-    if (status.ok())
-      status = model->device->synchronize(each.name);
-    float milliseconds = 0;
-    if (status.ok())
-      status = cu().check(cu().eventElapsedTime(&milliseconds, begin, end),
-                          "cuEventElapsedTime", each.name);
-    DispatchProfile &entry = program.profile[index];
-    ++entry.runs;
-    entry.workgroups += static_cast<uint64_t>(blocks);
-    entry.nanoseconds += static_cast<uint64_t>(milliseconds * 1e6);
-    return status;
+  struct Run {
+    size_t index;
+    int64_t blocks;
+    DevicePointer sizes;
   };
-  Status status = program.forEachLaunch(dims[1], dims,
-                                        model->device->multiprocessors(), run);
-  cu().eventDestroy(begin);
-  cu().eventDestroy(end);
-  return status;
+  std::vector<Run> runs;
+  DSV2_RETURN_IF_ERROR(program.forEachLaunch(
+      dims[1], dims, model->device->multiprocessors(),
+      [&](size_t index, int64_t blocks, DevicePointer sizes) {
+        runs.push_back({index, blocks, sizes});
+        return Status();
+      }));
+  while (marks.size() < runs.size() + 1) {
+    dsv2::Result<CudaEvent> made =
+        CudaEvent::create(model->device, CudaEvent::Use::timing);
+    if (!made.ok())
+      return made.status();
+    marks.push_back(*std::move(made));
+  }
+  dsv2::Result<CudaGraph> graph = stream.record(program.name, [&] {
+    DSV2_RETURN_IF_ERROR(marks[0].recordInGraph(stream.get()));
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const Run &run = runs[i];
+      DSV2_RETURN_IF_ERROR(launch(program.launches[run.index], run.blocks,
+                                  run.sizes, /*dependent=*/false));
+      DSV2_RETURN_IF_ERROR(marks[i + 1].recordInGraph(stream.get()));
+    }
+    return Status();
+  });
+  if (!graph.ok())
+    return graph.status();
+  DSV2_RETURN_IF_ERROR(stream.launch(*graph, program.name));
+  DSV2_RETURN_IF_ERROR(stream.synchronize("program '" + program.name + "'"));
+  for (size_t i = 0; i < runs.size(); ++i) {
+    dsv2::Result<double> seconds = marks[i + 1].secondsSince(marks[i]);
+    if (!seconds.ok())
+      return seconds.status();
+    DispatchProfile &entry = program.profile[runs[i].index];
+    ++entry.runs;
+    entry.workgroups += static_cast<uint64_t>(runs[i].blocks);
+    entry.nanoseconds += static_cast<uint64_t>(std::llround(*seconds * 1e9));
+  }
+  return Status();
 }
 
 Status CudaExecutor::copyLogits(uint64_t bytes) {
@@ -350,25 +336,29 @@ Status CudaExecutor::copyLogits(uint64_t bytes) {
                        : bytes;
     DSV2_RETURN_IF_ERROR(cu().check(
         cu().memcpyDtoHAsync(reinterpret_cast<std::byte *>(host.logits) + done,
-                             logits.address() + done, end - done, stream()),
+                             logits.address() + done, end - done, stream.get()),
         "cuMemcpyDtoHAsync", "the logits"));
     done = end;
   }
   return Status();
 }
 
-Status CudaExecutor::step(size_t index, const StepSizes &sizes) {
-  DSV2_RETURN_IF_ERROR(model->device->activate());
+Status CudaExecutor::submit(size_t index, const Dims &dims) {
   CudaProgram &program = programs[index];
-  Dims dims = {1, sizes.tokens, sizes.sequences, sizes.context,
-               sizes.logitRows};
   DSV2_RETURN_IF_ERROR(copyBatch(program, dims));
   DSV2_RETURN_IF_ERROR(profiling ? runProfiled(program, dims)
                                  : runGraph(index, dims));
-  DSV2_RETURN_IF_ERROR(copyLogits(static_cast<uint64_t>(sizes.logitRows) *
-                                  artifact.metadata().model()->vocab() *
-                                  sizeof(float)));
-  return model->device->synchronize("program '" + program.name + "'");
+  return copyLogits(static_cast<uint64_t>(dims[4]) *
+                    artifact.metadata().model()->vocab() * sizeof(float));
+}
+
+Status CudaExecutor::step(size_t index, const StepSizes &sizes) {
+  DSV2_RETURN_IF_ERROR(model->device->activate());
+  Status submitted = submit(index, {1, sizes.tokens, sizes.sequences,
+                                    sizes.context, sizes.logitRows});
+  // After an error too: what was submitted before uses the host's memory.
+  Status ended = stream.synchronize("program '" + programs[index].name + "'");
+  return submitted.ok() ? ended : submitted;
 }
 
 Status CudaExecutor::copyPage(int64_t to, int64_t from) {
@@ -377,12 +367,12 @@ Status CudaExecutor::copyPage(int64_t to, int64_t from) {
   const uint64_t bytes = uint64_t(layout.page_size()) * layout.row_bytes();
   for (uint32_t layer = 0; layer < layout.layers(); ++layer) {
     DevicePointer plane = cache.address() + layer * cachePlaneBytes;
-    DSV2_RETURN_IF_ERROR(
-        cu().check(cu().memcpyDtoDAsync(plane + to * bytes,
-                                        plane + from * bytes, bytes, stream()),
-                   "cuMemcpyDtoDAsync", "a page of the cache"));
+    DSV2_RETURN_IF_ERROR(cu().check(
+        cu().memcpyDtoDAsync(plane + to * bytes, plane + from * bytes, bytes,
+                             stream.get()),
+        "cuMemcpyDtoDAsync", "a page of the cache"));
   }
-  return model->device->synchronize("copying a page of the cache");
+  return stream.synchronize("copying a page of the cache");
 }
 
 void CudaExecutor::startProfile() {

@@ -5,7 +5,8 @@
 // Parameters of every launch are resolved beforehand. A step copies the arrays
 // of the batch, launches a recorded graph, and copies the logits back. There is
 // a graph for each size class of steps: launches have the grid of the largest
-// step of the class, and kernels read the sizes from memory.
+// step of the class, and kernels read the sizes from memory. Each executor has
+// a stream, so that sessions may step in different threads.
 //
 //===----------------------------------------------------------------------===//
 
@@ -13,6 +14,7 @@
 #define DSV2_RUNTIME_DRIVERS_CUDA_CUDAEXECUTOR_H
 
 #include "runtime/drivers/cuda/CudaProgram.h"
+#include "runtime/drivers/cuda/CudaStream.h"
 
 #include <map>
 
@@ -33,7 +35,6 @@ public:
   static dsv2::Result<std::unique_ptr<CudaExecutor>>
   create(const Artifact &artifact, std::shared_ptr<const CudaModel> model,
          int64_t cacheRows, const HostBuffers &host);
-  ~CudaExecutor() override;
 
   Status step(size_t index, const StepSizes &sizes) override;
   Status copyPage(int64_t to, int64_t from) override;
@@ -61,18 +62,17 @@ private:
                 bool dependent);
   Status launchAll(const CudaProgram &program, int64_t tokens,
                    const Dims &classes);
-  Status copyLogits(uint64_t bytes);
-  Status runProfiled(CudaProgram &program, const Dims &dims);
   Status runGraph(size_t index, const Dims &dims);
-  dsv2::Result<GraphExec> record(const CudaProgram &program, int64_t tokens,
-                                 const Dims &classes);
+  Status runProfiled(CudaProgram &program, const Dims &dims);
+  Status copyLogits(uint64_t bytes);
+  Status submit(size_t index, const Dims &dims);
 
   const CudaApi &cu() const { return model->device->api(); }
-  Stream stream() const { return model->device->stream(); }
 
   const Artifact &artifact;
   std::shared_ptr<const CudaModel> model;
   HostBuffers host;
+  CudaStream stream;
   DeviceBuffer arena, cache, logits, batch;
   PinnedBuffer staging; ///< the batch's arrays, laid out as on the device
   /// The host's logits as far as steps usually fill them: a row a sequence.
@@ -81,7 +81,8 @@ private:
   std::array<uint64_t, batchFieldCount> batchOffsets = {};
   Dims largest = {};
   std::vector<CudaProgram> programs;
-  std::map<GraphKey, GraphExec> graphs;
+  std::map<GraphKey, CudaGraph> graphs;
+  std::vector<CudaEvent> marks; ///< between the launches that are profiled
   bool profiling = false;
 };
 

@@ -77,6 +77,10 @@ dsv2::Result<CudaKernels> CudaKernels::load(std::shared_ptr<CudaDevice> device,
                                static_cast<int>(gpu.dynamic_shared_bytes())));
     if (gpu.cluster() > 8)
       DSV2_RETURN_IF_ERROR(set(nonPortableClusterSize, 1));
+    // An SM divides its memory into L1 and shared anew only when it is empty.
+    // With one division for all kernels the next may begin on it, or share it,
+    // while the last still runs. A hint, which may fail.
+    (void)cu.funcSetAttribute(function, preferredSharedCarveout, 100);
     kernels.entries.push_back(function);
   }
   return kernels;

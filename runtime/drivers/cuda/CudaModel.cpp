@@ -11,7 +11,8 @@
 namespace dsv2::cuda {
 
 dsv2::Result<std::shared_ptr<const CudaModel>>
-CudaModel::load(const Artifact &artifact, const std::string &library) {
+CudaModel::load(const Artifact &artifact, ThreadPool &threads,
+                const std::string &library) {
   const schema::GpuTarget &target = *artifact.metadata().gpu();
   dsv2::Result<std::shared_ptr<const CudaApi>> api = CudaApi::load(library);
   if (!api.ok())
@@ -37,7 +38,7 @@ CudaModel::load(const Artifact &artifact, const std::string &library) {
   if (!kernels.ok())
     return kernels.status();
   dsv2::Result<CudaWeights> weights =
-      CudaWeights::load(*device, artifact, *kernels);
+      CudaWeights::load(*device, artifact, *kernels, threads);
   if (!weights.ok())
     return weights.status();
   return std::make_shared<const CudaModel>(

@@ -17,10 +17,12 @@ struct CudaModel {
   CudaKernels kernels;
   CudaWeights weights;
 
-  /// Opens the driver and a device, and loads kernels and weights. Says before
-  /// it allocates when the device has too little memory.
+  /// Opens the driver and a device, and loads kernels and weights, the latter
+  /// on all `threads`. Says before it allocates when the device has too little
+  /// memory.
   static dsv2::Result<std::shared_ptr<const CudaModel>>
-  load(const Artifact &artifact, const std::string &library = "libcuda.so.1");
+  load(const Artifact &artifact, ThreadPool &threads,
+       const std::string &library = "libcuda.so.1");
 };
 
 } // namespace dsv2::cuda

@@ -7,9 +7,7 @@
 #ifndef DSV2_RUNTIME_DRIVERS_CUDA_CUDATIMER_H
 #define DSV2_RUNTIME_DRIVERS_CUDA_CUDATIMER_H
 
-#include "runtime/drivers/cuda/CudaDevice.h"
-
-#include <functional>
+#include "runtime/drivers/cuda/CudaStream.h"
 
 namespace dsv2::cuda {
 
@@ -17,9 +15,6 @@ namespace dsv2::cuda {
 class CudaTimer {
 public:
   static dsv2::Result<CudaTimer> create(std::shared_ptr<CudaDevice> device);
-  CudaTimer(CudaTimer &&other) noexcept;
-  CudaTimer &operator=(CudaTimer &&other) = delete;
-  ~CudaTimer();
 
   /// Seconds from the beginning to the end of what `submit` submits; waits.
   dsv2::Result<double> time(const std::function<Status()> &submit);
@@ -28,7 +23,7 @@ private:
   CudaTimer() = default;
 
   std::shared_ptr<CudaDevice> device;
-  Event begin = nullptr, end = nullptr;
+  CudaEvent begin, end;
 };
 
 } // namespace dsv2::cuda

@@ -40,6 +40,7 @@ enum DeviceAttribute : int {
 
 enum FunctionAttribute : int {
   maxDynamicSharedBytes = 8,
+  preferredSharedCarveout = 9, ///< percent
   nonPortableClusterSize = 14,
 };
 
@@ -86,6 +87,9 @@ enum TensorMapType : int {
 
 inline constexpr int l2Promotion256 = 3;
 inline constexpr unsigned streamNonBlocking = 1;
+inline constexpr unsigned eventBlockingSync = 1;
+inline constexpr unsigned eventDisableTiming = 2;
+inline constexpr unsigned eventRecordExternal = 1;
 inline constexpr int captureThreadLocal = 1;
 inline constexpr int jitErrorLog = 5;
 inline constexpr int jitErrorLogBytes = 6;

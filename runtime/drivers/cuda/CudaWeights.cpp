@@ -7,17 +7,25 @@
 #include "runtime/drivers/cuda/CudaWeights.h"
 
 #include "runtime/artifact/Artifact.h"
+#include "runtime/drivers/cpu/ThreadPool.h"
+#include "runtime/drivers/cuda/CudaStream.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <mutex>
 
 namespace dsv2::cuda {
 namespace {
 
 /// Kernels may read weights with TMA and in whole lines.
 constexpr uint64_t alignment = 1024;
-/// Bytes copied at a time; two such buffers take turns.
-constexpr uint64_t chunkBytes = uint64_t(32) << 20;
+/// Bytes copied at a time: enough for the full speed of the bus.
+constexpr uint64_t pieceBytes = uint64_t(4) << 20;
+/// Threads that read. Fewer copy less than the bus takes, from memory too; more
+/// only need more pinned memory, of which each has two pieces.
+constexpr int maxReaders = 16;
+constexpr int slotsPerReader = 2;
 
 uint64_t aligned(uint64_t bytes) {
   return (bytes + alignment - 1) / alignment * alignment;
@@ -28,65 +36,122 @@ uint64_t constantBytes(const Artifact &artifact) {
   return constants ? constants->size() : 0;
 }
 
-/// Copies through pinned memory: the next chunk is read from the file while the
-/// last is under way.
-class Uploader {
+/// Copies weights through pinned memory. Each thread takes the next piece,
+/// reads it, and submits its copy while it reads another: a file that is in
+/// memory comes at the speed of the bus, and a disk has many requests at a
+/// time.
+class Upload {
 public:
-  explicit Uploader(std::shared_ptr<CudaDevice> device)
-      : device(std::move(device)) {}
-  ~Uploader() {
-    for (Slot &slot : slots)
-      if (slot.copied)
-        device->api().eventDestroy(slot.copied);
-  }
-
-  Status prepare(uint64_t largest) {
-    for (Slot &slot : slots) {
-      dsv2::Result<PinnedBuffer> buffer = PinnedBuffer::allocate(
-          device, std::min(largest, chunkBytes), "copying weights");
-      if (!buffer.ok())
-        return buffer.status();
-      slot.buffer = *std::move(buffer);
-      DSV2_RETURN_IF_ERROR(device->api().check(
-          device->api().eventCreate(&slot.copied, 0), "cuEventCreate"));
-    }
-    return Status();
-  }
-
-  Status copy(DevicePointer to, const std::byte *from, uint64_t bytes,
-              const std::string &what) {
-    const CudaApi &cu = device->api();
-    for (uint64_t done = 0; done < bytes;) {
-      Slot &slot = slots[next];
-      next = 1 - next;
-      if (slot.inUse)
-        DSV2_RETURN_IF_ERROR(cu.check(cu.eventSynchronize(slot.copied),
-                                      "cuEventSynchronize", what));
-      uint64_t count = std::min<uint64_t>(slot.buffer.size(), bytes - done);
-      std::memcpy(slot.buffer.data(), from + done, count);
-      DSV2_RETURN_IF_ERROR(
-          cu.check(cu.memcpyHtoDAsync(to + done, slot.buffer.data(), count,
-                                      device->stream()),
-                   "cuMemcpyHtoDAsync", what));
-      DSV2_RETURN_IF_ERROR(
-          cu.check(cu.eventRecord(slot.copied, device->stream()),
-                   "cuEventRecord", what));
-      slot.inUse = true;
-      done += count;
-    }
-    return Status();
-  }
+  Upload(std::shared_ptr<CudaDevice> device, const Artifact &artifact,
+         const CudaWeights &weights);
+  Status run(ThreadPool &threads);
 
 private:
-  struct Slot {
-    PinnedBuffer buffer;
-    Event copied = nullptr;
-    bool inUse = false;
+  struct Piece {
+    uint32_t weight;
+    uint64_t offset, bytes;
   };
+  struct Slot {
+    std::byte *memory = nullptr;
+    CudaEvent copied;
+  };
+  Status prepare(int readers);
+  Status read(int reader);
+  Status copy(const Piece &piece, const Slot &slot) const;
+
   std::shared_ptr<CudaDevice> device;
-  Slot slots[2];
-  int next = 0;
+  const Artifact &artifact;
+  const CudaWeights &weights;
+  std::vector<Piece> pieces;
+  PinnedBuffer pinned;
+  std::vector<Slot> slots; ///< of the first reader, of the second ...
+  std::atomic<size_t> next = 0;
 };
+
+Upload::Upload(std::shared_ptr<CudaDevice> device, const Artifact &artifact,
+               const CudaWeights &weights)
+    : device(std::move(device)), artifact(artifact), weights(weights) {
+  const auto &all = *artifact.metadata().weights();
+  for (uint32_t i = 0; i < all.size(); ++i)
+    for (uint64_t done = 0; done < all[i]->bytes();) {
+      // They end at multiples of the size in the file, as what the kernel reads
+      // at a time does.
+      uint64_t bytes =
+          std::min(pieceBytes - (all[i]->offset() + done) % pieceBytes,
+                   all[i]->bytes() - done);
+      pieces.push_back({i, done, bytes});
+      done += bytes;
+    }
+}
+
+Status Upload::prepare(int readers) {
+  slots.resize(static_cast<size_t>(readers * slotsPerReader));
+  dsv2::Result<PinnedBuffer> buffer = PinnedBuffer::allocate(
+      device, slots.size() * pieceBytes, "copying weights");
+  if (!buffer.ok())
+    return buffer.status();
+  pinned = *std::move(buffer);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    dsv2::Result<CudaEvent> event =
+        CudaEvent::create(device, CudaEvent::Use::waiting);
+    if (!event.ok())
+      return event.status();
+    slots[i].copied = *std::move(event);
+    slots[i].memory = pinned.data() + i * pieceBytes;
+  }
+  return Status();
+}
+
+Status Upload::run(ThreadPool &threads) {
+  int readers = static_cast<int>(std::min<size_t>(
+      pieces.size(),
+      static_cast<size_t>(std::min(threads.size(), maxReaders))));
+  DSV2_RETURN_IF_ERROR(prepare(readers));
+  std::mutex mutex;
+  Status failure;
+  threads.run([&](int thread) {
+    if (thread >= readers)
+      return;
+    if (Status status = read(thread); !status.ok()) {
+      next = pieces.size();
+      std::lock_guard lock(mutex);
+      if (failure.ok())
+        failure = std::move(status);
+    }
+  });
+  // After an error too: copies under way read the pinned memory.
+  Status ended = device->synchronize("copying the weights");
+  return failure.ok() ? ended : failure;
+}
+
+Status Upload::read(int reader) {
+  DSV2_RETURN_IF_ERROR(device->activate());
+  for (int turn = 0;; turn = (turn + 1) % slotsPerReader) {
+    size_t index = next++;
+    if (index >= pieces.size())
+      return Status();
+    DSV2_RETURN_IF_ERROR(
+        copy(pieces[index],
+             slots[static_cast<size_t>(reader * slotsPerReader + turn)]));
+  }
+}
+
+Status Upload::copy(const Piece &piece, const Slot &slot) const {
+  const CudaApi &cu = device->api();
+  const schema::Weight &weight =
+      *artifact.metadata().weights()->Get(piece.weight);
+  std::string what = "weight '" + weight.name()->str() + "'";
+  // One request for all, where faults would read some pages each.
+  artifact.populate(weight.offset() + piece.offset, piece.bytes);
+  DSV2_RETURN_IF_ERROR(slot.copied.wait(what));
+  std::memcpy(slot.memory, artifact.weight(piece.weight).data() + piece.offset,
+              piece.bytes);
+  DSV2_RETURN_IF_ERROR(
+      cu.check(cu.memcpyHtoDAsync(weights.weight(piece.weight) + piece.offset,
+                                  slot.memory, piece.bytes, device->stream()),
+               "cuMemcpyHtoDAsync", what));
+  return slot.copied.record(device->stream());
+}
 
 /// Runs the fill kernel on a weight; its count lies in `dims`.
 Status fill(CudaDevice &device, const schema::Artifact &metadata,
@@ -132,7 +197,8 @@ uint64_t CudaWeights::bytesNeeded(const Artifact &artifact) {
 
 dsv2::Result<CudaWeights> CudaWeights::load(std::shared_ptr<CudaDevice> device,
                                             const Artifact &artifact,
-                                            const CudaKernels &kernels) {
+                                            const CudaKernels &kernels,
+                                            ThreadPool &threads) {
   const schema::Artifact &metadata = artifact.metadata();
   DSV2_RETURN_IF_ERROR(device->activate());
   dsv2::Result<DeviceBuffer> memory =
@@ -141,28 +207,20 @@ dsv2::Result<CudaWeights> CudaWeights::load(std::shared_ptr<CudaDevice> device,
     return memory.status();
   CudaWeights weights;
   weights.memory = *std::move(memory);
-  uint64_t offset = aligned(constantBytes(artifact)), largest = offset;
+  uint64_t offset = aligned(constantBytes(artifact));
   for (const schema::Weight *weight : *metadata.weights()) {
     weights.offsets.push_back(offset);
     offset += aligned(weight->bytes());
-    largest = std::max<uint64_t>(largest, weight->bytes());
   }
 
-  Uploader uploader(device);
-  DSV2_RETURN_IF_ERROR(uploader.prepare(largest));
   if (uint64_t bytes = constantBytes(artifact))
-    DSV2_RETURN_IF_ERROR(
-        uploader.copy(weights.constants(),
-                      reinterpret_cast<const std::byte *>(
-                          metadata.plan()->constants()->data()),
-                      bytes, "the constants"));
+    DSV2_RETURN_IF_ERROR(device->api().check(
+        device->api().memcpyHtoDAsync(weights.constants(),
+                                      metadata.plan()->constants()->data(),
+                                      bytes, device->stream()),
+        "cuMemcpyHtoDAsync", "the constants"));
   if (artifact.hasWeights()) {
-    for (uint32_t i = 0; i < metadata.weights()->size(); ++i) {
-      std::span<const std::byte> bytes = artifact.weight(i);
-      DSV2_RETURN_IF_ERROR(uploader.copy(
-          weights.weight(i), bytes.data(), bytes.size(),
-          "weight '" + metadata.weights()->Get(i)->name()->str() + "'"));
-    }
+    DSV2_RETURN_IF_ERROR(Upload(device, artifact, weights).run(threads));
   } else if (metadata.weights()->size() != 0) {
     if (metadata.gpu()->fill_kernel() < 0)
       return artifact.requireWeights();

@@ -11,16 +11,19 @@
 
 namespace dsv2 {
 class Artifact;
+class ThreadPool;
 
 namespace cuda {
 
 /// Weights and constants in device memory, copied once.
 class CudaWeights {
 public:
-  /// Weights that the file does not have are filled with numbers by a kernel.
+  /// Reads the file on all `threads`. Weights that it does not have are filled
+  /// with numbers by a kernel.
   static dsv2::Result<CudaWeights> load(std::shared_ptr<CudaDevice> device,
                                         const Artifact &artifact,
-                                        const CudaKernels &kernels);
+                                        const CudaKernels &kernels,
+                                        ThreadPool &threads);
 
   /// Bytes of device memory this needs.
   static uint64_t bytesNeeded(const Artifact &artifact);

@@ -5,63 +5,17 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/engine/Session.h"
-#include "test/runtime/support/ToyArtifact.h"
-
-#include <gtest/gtest.h>
+#include "test/runtime/drivers/cuda/CudaTest.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <dlfcn.h>
-#include <sstream>
+#include <thread>
 
 using namespace dsv2;
 using namespace dsv2::test;
 
 namespace {
 
-class CudaDriverTest : public testing::Test {
-protected:
-  static void SetUpTestSuite() {
-    // From now on, this is libcuda.so.1 to the process.
-    ASSERT_TRUE(dlopen(DSV2_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL)) << dlerror();
-  }
-  void SetUp() override {
-    configure("");
-    pool = *ThreadPool::create({.threads = 1, .pin = false});
-    ASSERT_TRUE(writeToy(artifact, makeToyForGpu).ok());
-  }
-  void TearDown() override { unsetenv("DSV2_FAKE_CUDA"); }
-
-  void configure(const std::string &settings) {
-    std::string all = settings + ";log=" + log;
-    setenv("DSV2_FAKE_CUDA", all.c_str(), 1);
-  }
-  /// The error of loading and making a session.
-  std::string errorOf(const std::string &settings) {
-    configure(settings);
-    Result<std::shared_ptr<const Model>> model = Model::load(pool, artifact);
-    if (!model.ok())
-      return model.status().message();
-    Result<std::unique_ptr<Session>> session = Session::create(*model);
-    return session.ok() ? "" : session.status().message();
-  }
-  std::vector<std::string> calls() {
-    std::istringstream lines(readFile(log));
-    std::vector<std::string> names;
-    for (std::string line; std::getline(lines, line);)
-      names.push_back(line);
-    return names;
-  }
-  int64_t count(const std::string &name) {
-    std::vector<std::string> all = calls();
-    return std::count(all.begin(), all.end(), name);
-  }
-
-  TemporaryDirectory directory;
-  std::string artifact = directory.path("toy.dsv2");
-  std::string log = directory.path("calls");
-  std::shared_ptr<ThreadPool> pool;
-};
+using CudaDriverTest = CudaTest;
 
 TEST_F(CudaDriverTest, StepsRun) {
   auto model = Model::load(pool, artifact);
@@ -87,30 +41,6 @@ TEST_F(CudaDriverTest, StepsRun) {
     EXPECT_EQ(logits->row(r)[2], toyWeight()[2] + 5 + tokens[r]);
   EXPECT_EQ(count("cuStreamBeginCapture"), 2);
   EXPECT_EQ(count("cuGraphLaunch"), 4);
-}
-
-TEST_F(CudaDriverTest, LoadsInOrder) {
-  EXPECT_EQ(errorOf(""), "");
-  std::vector<std::string> all = calls();
-  auto at = [&](const char *name) {
-    return std::find(all.begin(), all.end(), name) - all.begin();
-  };
-  EXPECT_EQ(at("cuInit"), 0);
-  EXPECT_LT(at("cuMemGetInfo"), at("cuModuleLoadDataEx"));
-  EXPECT_LT(at("cuModuleLoadDataEx"), at("cuMemAlloc"));
-  // The cubin is refused, the PTX is taken.
-  EXPECT_EQ(count("cuModuleLoadDataEx"), 2);
-  EXPECT_EQ(count("cuMemAlloc"), count("cuMemFree"));
-  EXPECT_EQ(count("cuMemAllocHost"), count("cuMemFreeHost"));
-  EXPECT_EQ(count("cuMemHostRegister"), 1);
-  EXPECT_EQ(count("cuMemHostUnregister"), 1);
-  EXPECT_EQ(count("cuModuleUnload"), 1);
-  EXPECT_EQ(all.back(), "cuDevicePrimaryCtxRelease");
-}
-
-TEST_F(CudaDriverTest, TakesTheCubin) {
-  EXPECT_EQ(errorOf("cubin=accept"), "");
-  EXPECT_EQ(count("cuModuleLoadDataEx"), 1);
 }
 
 /// A chunk that fails takes those before it back, and the rest still runs.
@@ -160,24 +90,75 @@ TEST_F(CudaDriverTest, ProfilesEachDispatch) {
   ASSERT_TRUE(logits.ok()) << logits.status().message();
   const DispatchProfile &profile = (*session)->runner().profile(0)[0];
   EXPECT_EQ(profile.runs, 1u);
-  EXPECT_EQ(profile.nanoseconds, 1000u);
-  EXPECT_EQ(count("cuGraphLaunch"), 0);
+  EXPECT_EQ(profile.nanoseconds, 1500u);
+  // Nothing waits between the launches, and the next step uses the same events.
+  EXPECT_EQ(count("cuGraphLaunch"), 1);
+  int64_t events = count("cuEventCreate");
+  ASSERT_TRUE(
+      (*session)->evaluate((*session)->cache().create(), std::vector{3}).ok());
+  EXPECT_EQ(profile.runs, 2u);
+  EXPECT_EQ(profile.nanoseconds, 3000u);
+  EXPECT_EQ(count("cuEventCreate"), events);
 }
 
-TEST_F(CudaDriverTest, SaysWhatIsMissing) {
-  auto expect = [&](const std::string &settings, const std::string &part) {
-    std::string error = errorOf(settings);
-    EXPECT_NE(error.find(part), std::string::npos) << error;
-    EXPECT_EQ(error.find('\n'), std::string::npos);
+/// Each records its graphs while others step.
+TEST_F(CudaDriverTest, SessionsRunInThreads) {
+  auto model = Model::load(pool, artifact);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  auto work = [&](int32_t first) {
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      auto session = Session::create(*model);
+      ASSERT_TRUE(session.ok()) << session.status().message();
+      for (int32_t tokens = 1; tokens <= toyMaxLogitRows; ++tokens) {
+        std::vector<int32_t> step(tokens, first);
+        SequenceId sequence = (*session)->cache().create();
+        SequenceInput input{sequence, step, LogitsMode::all};
+        auto logits = (*session)->step({&input, 1});
+        ASSERT_TRUE(logits.ok()) << logits.status().message();
+        ASSERT_EQ(logits->rows, tokens);
+        EXPECT_EQ(logits->row(tokens - 1)[5], toyWeight()[5] + tokens + first);
+        ASSERT_TRUE((*session)->cache().release(sequence).ok());
+      }
+    }
   };
-  expect("devices=0", "this machine has none that the driver sees");
-  expect("arch=80", "has Fake GPU (sm_80); compile it with --target=native");
-  expect("version=11080", "too old: expected 12.1 or newer, found 11.8");
-  expect("memory=1000", "bytes on Fake GPU, and 1000 are free");
-  expect("memory=70000", "ask for fewer context rows");
-  expect("fail=cuInit", "cuInit: unknown error (CUDA error 999)");
-  expect("fail=cuModuleGetFunction", "cuModuleGetFunction for kernel 'toy'");
-  expect("fail=cuMemcpyHtoDAsync", "cuMemcpyHtoDAsync for");
+  std::vector<std::thread> threads;
+  for (int32_t first : {3, 4, 5})
+    threads.emplace_back(work, first);
+  for (std::thread &thread : threads)
+    thread.join();
+  // One for loading, and one for each session.
+  EXPECT_EQ(count("cuStreamCreate"), 1 + 3 * 3);
+  EXPECT_EQ(count("cuStreamDestroy"), 3 * 3);
+}
+
+/// Rows of a step that end behind the pinned ones, which end within a page.
+TEST_F(CudaDriverTest, CopiesLogitsThatAreNotPinned) {
+  ASSERT_TRUE(writeToy(artifact, [](schema::ArtifactT &metadata) {
+                makeToyForGpu(metadata);
+                metadata.limits->max_sequences = 40;
+                metadata.limits->max_batch_tokens = 96;
+                metadata.limits->max_logit_rows = 96;
+              }).ok());
+  auto model = Model::load(pool, artifact);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  auto session = Session::create(*model);
+  ASSERT_TRUE(session.ok()) << session.status().message();
+  EXPECT_EQ(count("cuMemHostRegister"), 1);
+  std::vector<std::vector<int32_t>> tokens;
+  for (int32_t i = 0; i < 4; ++i)
+    tokens.emplace_back(toyMaxBatch, i);
+  std::vector<SequenceInput> inputs;
+  for (const std::vector<int32_t> &each : tokens)
+    inputs.push_back({(*session)->cache().create(), each, LogitsMode::all});
+  auto logits = (*session)->step(inputs);
+  ASSERT_TRUE(logits.ok()) << logits.status().message();
+  ASSERT_EQ(logits->rows, 96);
+  for (int64_t r = 0; r < 96; ++r)
+    EXPECT_EQ(logits->row(r)[9],
+              toyWeight()[9] + 96 + static_cast<float>(r / toyMaxBatch));
+  EXPECT_EQ(count("cuMemcpyDtoHAsync"), 2);
+  session->reset();
+  EXPECT_EQ(count("cuMemHostUnregister"), 1);
 }
 
 TEST_F(CudaDriverTest, StepsThatFailSayWhere) {
@@ -200,23 +181,9 @@ TEST_F(CudaDriverTest, StepsThatFailSayWhere) {
         << logits.status().message();
     EXPECT_EQ(*std::as_const(cache).length(sequence), 0);
     EXPECT_EQ(cache.freePages(), free);
+    // Nothing that was submitted before goes on.
+    EXPECT_EQ(calls().back(), "cuStreamSynchronize") << name;
   }
-}
-
-TEST(CudaApiTest, NoDriver) {
-  auto api = cuda::CudaApi::load("libno-such-driver.so");
-  ASSERT_FALSE(api.ok());
-  EXPECT_EQ(api.status().message(),
-            "the model is compiled for an NVIDIA GPU and there is no CUDA "
-            "driver here (libno-such-driver.so cannot be loaded); install the "
-            "driver, or compile the model with --target=native");
-}
-
-TEST(CudaApiTest, AnotherLibrary) {
-  auto api = cuda::CudaApi::load("libm.so.6");
-  ASSERT_FALSE(api.ok());
-  EXPECT_NE(api.status().message().find("expected one with cuInit"),
-            std::string::npos);
 }
 
 } // namespace

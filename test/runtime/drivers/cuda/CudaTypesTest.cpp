@@ -28,6 +28,8 @@ static_assert(int{cuda::computeCapabilityMinor} ==
               CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
 static_assert(int{cuda::maxDynamicSharedBytes} ==
               CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+static_assert(int{cuda::preferredSharedCarveout} ==
+              CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT);
 static_assert(int{cuda::nonPortableClusterSize} ==
               CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED);
 static_assert(int{cuda::clusterDimension} ==
@@ -41,6 +43,9 @@ static_assert(int{cuda::mapFloat32} == CU_TENSOR_MAP_DATA_TYPE_FLOAT32);
 static_assert(int{cuda::mapBfloat16} == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16);
 static_assert(int{cuda::l2Promotion256} == CU_TENSOR_MAP_L2_PROMOTION_L2_256B);
 static_assert(unsigned{cuda::streamNonBlocking} == CU_STREAM_NON_BLOCKING);
+static_assert(unsigned{cuda::eventBlockingSync} == CU_EVENT_BLOCKING_SYNC);
+static_assert(unsigned{cuda::eventDisableTiming} == CU_EVENT_DISABLE_TIMING);
+static_assert(unsigned{cuda::eventRecordExternal} == CU_EVENT_RECORD_EXTERNAL);
 static_assert(int{cuda::captureThreadLocal} ==
               CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
 static_assert(int{cuda::jitErrorLog} == CU_JIT_ERROR_LOG_BUFFER);
@@ -105,6 +110,7 @@ TEST(CudaTypesTest, Signatures) {
   SAME(eventCreate, cuEventCreate);
   SAME(eventDestroy, cuEventDestroy);
   SAME(eventRecord, cuEventRecord);
+  SAME(eventRecordWithFlags, cuEventRecordWithFlags);
   SAME(eventSynchronize, cuEventSynchronize);
   SAME(eventElapsedTime, cuEventElapsedTime);
   SAME(moduleLoadDataEx, cuModuleLoadDataEx);
