@@ -21,8 +21,10 @@ static constexpr uint64_t memoryShare = 512;
 static constexpr uint64_t largestBuffer = uint64_t(256) << 20;
 static constexpr uint64_t smallestBuffer = uint64_t(1) << 20;
 
-/// Bursts of about half a millisecond and of a product; their median counts.
-static constexpr int copyBursts = 5, copiesPerBurst = 4, productBursts = 3;
+/// Bursts of a few milliseconds, of copies and of products; their median
+/// counts.
+static constexpr int copyBursts = 5, copiesPerBurst = 16;
+static constexpr int productBursts = 3, productsPerBurst = 4;
 
 Status fillRandomly(CudaDevice &device, DevicePointer address, uint64_t bytes,
                     bool eight) {
@@ -50,6 +52,19 @@ Status fillRandomly(CudaDevice &device, DevicePointer address, uint64_t bytes,
   return device.synchronize("copying random numbers");
 }
 
+dsv2::Result<double> timeInRow(CudaTimer &timer, int64_t count,
+                               const std::function<Status()> &submit) {
+  DSV2_RETURN_IF_ERROR(submit());
+  dsv2::Result<double> seconds = timer.time([&] {
+    for (int64_t i = 0; i < count; ++i)
+      DSV2_RETURN_IF_ERROR(submit());
+    return Status();
+  });
+  if (!seconds.ok())
+    return seconds.status();
+  return *seconds / static_cast<double>(count);
+}
+
 dsv2::Result<size_t> fastestAlgorithm(CudaTimer &timer,
                                       const CublasLtProduct &product,
                                       DevicePointer x, DevicePointer w,
@@ -58,11 +73,11 @@ dsv2::Result<size_t> fastestAlgorithm(CudaTimer &timer,
   double least = INFINITY;
   Status failure;
   for (size_t i = 0; i < product.algorithmCount(); ++i) {
-    // The first run loads code.
+    // Before the first that counts, one loads code.
     double taken = INFINITY;
     for (int run = 0; run < 3; ++run) {
       dsv2::Result<double> seconds =
-          timer.time([&] { return product.run(i, x, w, y); });
+          timeInRow(timer, 1, [&] { return product.run(i, x, w, y); });
       if (!seconds.ok()) {
         failure = seconds.status();
         break;
@@ -137,17 +152,14 @@ dsv2::Result<double> CudaRates::copyRate() {
   const CudaApi &cu = device->api();
   std::vector<double> rates;
   for (int burst = 0; burst < copyBursts; ++burst) {
-    dsv2::Result<double> seconds = timer->time([&] {
-      for (int i = 0; i < copiesPerBurst; ++i)
-        DSV2_RETURN_IF_ERROR(
-            cu.check(cu.memcpyDtoDAsync(to.address(), from.address(),
-                                        from.size(), device->stream()),
-                     "cuMemcpyDtoDAsync", "measuring copies"));
-      return Status();
+    dsv2::Result<double> seconds = timeInRow(*timer, copiesPerBurst, [&] {
+      return cu.check(cu.memcpyDtoDAsync(to.address(), from.address(),
+                                         from.size(), device->stream()),
+                      "cuMemcpyDtoDAsync", "measuring copies");
     });
     if (!seconds.ok())
       return seconds.status();
-    rates.push_back(2.0 * copiesPerBurst * double(from.size()) / *seconds);
+    rates.push_back(2.0 * double(from.size()) / *seconds);
   }
   return medianOf(rates);
 }
@@ -158,7 +170,7 @@ dsv2::Result<double> CudaRates::matmulRate() {
   DSV2_RETURN_IF_ERROR(device->activate());
   std::vector<double> rates;
   for (int burst = 0; burst < productBursts; ++burst) {
-    dsv2::Result<double> seconds = timer->time([&] {
+    dsv2::Result<double> seconds = timeInRow(*timer, productsPerBurst, [&] {
       return product->run(algorithm, from.address(),
                           from.address() + from.size() / 2, to.address());
     });

@@ -20,6 +20,12 @@ namespace dsv2::cuda {
 Status fillRandomly(CudaDevice &device, DevicePointer address, uint64_t bytes,
                     bool eight = false);
 
+/// Seconds of one of so many submissions in a row, after one that is not
+/// measured: it occupies the device while the CPU submits the others, so that
+/// the time of a launch is not taken for that of the work.
+dsv2::Result<double> timeInRow(CudaTimer &timer, int64_t count,
+                               const std::function<Status()> &submit);
+
 /// The fastest of a product's algorithms on these operands.
 dsv2::Result<size_t> fastestAlgorithm(CudaTimer &timer,
                                       const CublasLtProduct &product,

@@ -25,6 +25,8 @@ static constexpr uint64_t mostMemory = uint64_t(32) << 30;
 /// A graph takes about so long, and holds at most so many launches.
 static constexpr double graphSeconds = 4e-3;
 static constexpr int64_t maxGraphLaunches = 1024;
+/// How long a run takes is estimated from at least so many.
+static constexpr int64_t estimateRuns = 16;
 /// Graphs of older drivers do not know launches that begin early.
 static constexpr int dependentLaunchDriver = 12030;
 
@@ -257,29 +259,16 @@ Status SpeedRun::submit(int64_t runs) {
   return Status();
 }
 
-/// As many runs as take a few milliseconds.
-Status SpeedRun::record(bool quick, CudaTimer &timer) {
-  if (!quick) {
-    // The first run loads code; the second is timed.
-    double once = 0;
-    for (int i = 0; i < 2; ++i) {
-      Result<double> seconds = timer.time([&] { return submit(1); });
-      if (!seconds.ok())
-        return seconds.status();
-      once = std::max(*seconds, 1e-7);
-    }
-    auto count = static_cast<int64_t>(copies.size());
-    auto launches = static_cast<int64_t>(speed.launches.size());
-    int64_t most = std::max<int64_t>(maxGraphLaunches / launches, 1);
-    int64_t wanted =
-        std::clamp(static_cast<int64_t>(graphSeconds / once), int64_t(1), most);
-    // Every copy as often as any other.
-    runsPerGraph = std::max(std::min(wanted, most) / count * count, count);
-  }
+/// Makes so many runs the graph, instead of what it was.
+Status SpeedRun::record(int64_t runs) {
+  if (graph)
+    cu().graphExecDestroy(graph);
+  graph = nullptr;
+  runsPerGraph = runs;
   DSV2_RETURN_IF_ERROR(
       cu().check(cu().streamBeginCapture(device->stream(), captureThreadLocal),
                  "cuStreamBeginCapture", speed.name));
-  Status submitted = submit(runsPerGraph);
+  Status submitted = submit(runs);
   Graph recorded = nullptr;
   Status ended = cu().check(cu().streamEndCapture(device->stream(), &recorded),
                             "cuStreamEndCapture", speed.name);
@@ -291,16 +280,45 @@ Status SpeedRun::record(bool quick, CudaTimer &timer) {
   return submitted.ok() ? ended : submitted;
 }
 
-Result<double> SpeedRun::measure(CudaTimer &timer) {
-  if (!graph)
-    DSV2_RETURN_IF_ERROR(record(quick, timer));
-  Result<double> seconds = timer.time([&] {
+/// As many as take a few milliseconds.
+Result<int64_t> SpeedRun::runsToMeasure(CudaTimer &timer) {
+  // A run loads code, which a capture may not do. What is then timed is a
+  // graph: of runs that are launched one by one, short ones take as long as
+  // their launches.
+  DSV2_RETURN_IF_ERROR(submit(1));
+  DSV2_RETURN_IF_ERROR(device->synchronize("the first run"));
+  auto count = static_cast<int64_t>(copies.size());
+  auto launches = static_cast<int64_t>(speed.launches.size());
+  int64_t most = std::max<int64_t>(maxGraphLaunches / launches, 1);
+  DSV2_RETURN_IF_ERROR(record(std::min(std::max(count, estimateRuns), most)));
+  Result<double> once = timeGraph(timer);
+  if (!once.ok())
+    return once.status();
+  auto wanted =
+      static_cast<int64_t>(std::min(graphSeconds / std::max(*once, 1e-7), 1e6));
+  // Every copy as often as any other.
+  return std::max(std::min(wanted, most) / count * count, count);
+}
+
+/// Seconds of a run in the graph.
+Result<double> SpeedRun::timeGraph(CudaTimer &timer) {
+  Result<double> seconds = timeInRow(timer, 1, [&] {
     return cu().check(cu().graphLaunch(graph, device->stream()),
                       "cuGraphLaunch", speed.name);
   });
   if (!seconds.ok())
     return seconds.status();
   return *seconds / static_cast<double>(runsPerGraph);
+}
+
+Result<double> SpeedRun::measure(CudaTimer &timer) {
+  if (!graph) {
+    Result<int64_t> runs = quick ? Result<int64_t>(1) : runsToMeasure(timer);
+    if (!runs.ok())
+      return runs.status();
+    DSV2_RETURN_IF_ERROR(record(*runs));
+  }
+  return timeGraph(timer);
 }
 
 Result<bool> SpeedRun::hasWritten() {

@@ -57,7 +57,9 @@ private:
   Status loadKernels(const std::string &folder);
   Status prepareLaunches(Copy &copy);
   Status submit(int64_t runs);
-  Status record(bool quick, cuda::CudaTimer &timer);
+  Status record(int64_t runs);
+  Result<int64_t> runsToMeasure(cuda::CudaTimer &timer);
+  Result<double> timeGraph(cuda::CudaTimer &timer);
 
   std::shared_ptr<cuda::CudaDevice> device;
   const SpeedCase &speed;

@@ -144,16 +144,13 @@ dsv2::Result<double> References::measure(const SpeedCase &speed) {
   double operations = 2.0 * double(m) * double(n) * double(k);
   // About as long as the case.
   int64_t runs = std::clamp<int64_t>(int64_t(3e12 / operations), 1, mostRuns);
-  dsv2::Result<double> seconds = timer.time([&] {
-    for (int64_t i = 0; i < runs; ++i)
-      DSV2_RETURN_IF_ERROR(product->run(algorithm, operands[0].address(),
-                                        operands[1].address(),
-                                        operands[2].address()));
-    return dsv2::Status();
+  dsv2::Result<double> seconds = timeInRow(timer, runs, [&] {
+    return product->run(algorithm, operands[0].address(), operands[1].address(),
+                        operands[2].address());
   });
   if (!seconds.ok())
     return seconds.status();
-  double rate = operations * double(runs) / *seconds;
+  double rate = operations / *seconds;
   return speed.against == Against::twice ? 2 * rate : rate;
 }
 

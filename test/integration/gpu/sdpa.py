@@ -11,6 +11,7 @@
 # line "HEADS TOKENS SECONDS" of the fastest for each number of heads.
 
 import sys
+import time
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,28 +24,36 @@ backends = [
     SDPBackend.FLASH_ATTENTION,
     SDPBackend.EFFICIENT_ATTENTION,
 ]
+warm_up, repetitions = 3, 15
 if device == "cpu":
     backends = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    warm_up, repetitions = 1, 2
 
 
-def seconds_of(run, repetitions):
-    run()
-    times = []
-    for _ in range(repetitions):
+def seconds_of(run):
+    """Seconds of a run, from many in a row; the median of a few such rows."""
+    for _ in range(warm_up):
+        run()
+    rows = []
+    for _ in range(3):
         if device == "cpu":
-            import time
-
             begin = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - begin)
+            for _ in range(repetitions):
+                run()
+            rows.append((time.perf_counter() - begin) / repetitions)
             continue
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        # The GPU waits for about a millisecond, while the CPU submits the
+        # runs: what that takes is not part of them.
+        torch.cuda._sleep(2_000_000)
         begin.record()
-        run()
+        for _ in range(repetitions):
+            run()
         end.record()
         torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end) / 1e3)
-    return sorted(times)[len(times) // 2]
+        rows.append(begin.elapsed_time(end) / 1e3 / repetitions)
+    return sorted(rows)[1]
 
 
 with open(sys.argv[1], "w") as out:
@@ -65,13 +74,13 @@ with open(sys.argv[1], "w") as out:
                 values = pad(value, (0, 64)) if padded else value
 
                 def run():
-                    with sdpa_kernel(backend):
-                        scaled_dot_product_attention(
-                            query, key, values, is_causal=True
-                        )
+                    scaled_dot_product_attention(
+                        query, key, values, is_causal=True
+                    )
 
                 try:
-                    seconds = seconds_of(run, 10)
+                    with sdpa_kernel(backend), torch.no_grad():
+                        seconds = seconds_of(run)
                 except RuntimeError:
                     continue
                 print(

@@ -145,7 +145,8 @@ TEST_F(BenchTest, Errors) {
 }
 
 #ifdef DSV2_FAKE_CUDA_FOLDER
-/// Measured is the device: here one whose events are a microsecond apart.
+/// Measured is the device: here one where an event takes half a microsecond, a
+/// kernel one, and copies and products no time.
 TEST_F(BenchTest, Gpu) {
   Status status = writeToy(path, makeToyForGpu);
   ASSERT_TRUE(status.ok()) << status.message();
@@ -161,15 +162,15 @@ TEST_F(BenchTest, Gpu) {
     EXPECT_EQ(record["backends"], "CUDA");
     EXPECT_EQ(record["gpu_info"], "Fake GPU");
     EXPECT_EQ(record["instruction_set"], "sm_90a");
-    // Four copies of 2 MiB, read and written; a product of side 512.
-    EXPECT_NEAR(record["read_gbps"].get<double>(), 8 * (2 << 20) / 1e3, 1);
-    EXPECT_NEAR(record["bf16_gflops"].get<double>(), 2.0 * (1 << 27) / 1e3, 1);
+    // 16 copies of 2 MiB, read and written; four products of side 512.
+    EXPECT_NEAR(record["read_gbps"].get<double>(), 32.0 * (2 << 20) / 500, 1);
+    EXPECT_NEAR(record["bf16_gflops"].get<double>(), 8.0 * (1 << 27) / 500, 1);
     EXPECT_TRUE(record["int8_gops"].is_null());
     EXPECT_TRUE(record["f32_gflops"].is_null());
     EXPECT_GT(record["share"], 0);
     EXPECT_EQ(record["profile"].size(), 1u);
     EXPECT_EQ(record["profile"][0]["ns"],
-              1000 * record["profile"][0]["runs"].get<int>());
+              1500 * record["profile"][0]["runs"].get<int>());
   }
   ToolResult table = runTool(fake + path + " -p 8 -n 0 -r 1 --records " +
                              directory.path("records"));
