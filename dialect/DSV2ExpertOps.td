@@ -19,12 +19,14 @@ def DSV2_RouteOp : DSV2_Op<"route", [Pure, DSV2_RowWise]> {
     the largest sum of their two best; `greedy` looks at all experts. The `top_k`
     best remain, in descending order; ties go to the lower index. A weight is the
     score without bias, divided by the sum of the selected scores (plus 1e-20)
-    when `normalize` is present, times `scale`. All in f32.
+    when `normalize` is present, times `scale`. All in f32. With `shared` n, the
+    n experts behind those of `logits` follow for every token, in order, with a
+    weight of 1.
     Constraints:
     - (C1) The number of experts is a multiple of `groups`.
     - (C2) `top_groups` is at most `groups`; `greedy` has one group.
     - (C3) `top_k` is at most `top_groups * experts / groups`.
-    - (C4) The results are [T, top_k].
+    - (C4) The results are [T, top_k + shared].
     - (C5) `bias` has one element an expert.
 
     Example:
@@ -40,12 +42,13 @@ def DSV2_RouteOp : DSV2_Op<"route", [Pure, DSV2_RowWise]> {
                        ConfinedAttr<I64Attr, [IntPositive]>:$top_k,
                        ConfinedAttr<I64Attr, [IntPositive]>:$top_groups,
                        ConfinedAttr<I64Attr, [IntPositive]>:$groups,
+                       OptionalAttr<ConfinedAttr<I64Attr, [IntPositive]>>:$shared,
                        UnitAttr:$normalize, F64Attr:$scale);
   let results = (outs TensorRankOf<[F32], [2]>:$weights,
                       TensorRankOf<[I32], [2]>:$experts);
   let assemblyFormat = [{
     $logits (`bias` $bias^ `:` type($bias))? $scoring $selection `top` $top_k `in` $top_groups
-    `of` $groups `groups` (`normalize` $normalize^)? `scale` $scale attr-dict
+    `of` $groups `groups` (`shared` $shared^)? (`normalize` $normalize^)? `scale` $scale attr-dict
     `:` type($logits) `->` type($weights) `,` type($experts)
   }];
   let hasVerifier = 1;

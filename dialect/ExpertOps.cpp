@@ -29,7 +29,7 @@ LogicalResult RouteOp::verify() {
            << " groups, but selects " << topK;
   for (Value result : {getWeights(), getExperts()}) // (C4)
     if (failed(expectSize(*this, "the width of the results", dimOf(result, 1),
-                          topK)))
+                          topK + getShared().value_or(0))))
       return failure();
   if (Value bias = getBias()) // (C5)
     return expectSize(*this, "the length of the bias", dimOf(bias, 0), experts);

@@ -274,6 +274,53 @@ def FuseGateUpPass : Pass<"dsv2-fuse-gate-up"> {
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
 
+def MergeSharedExpertsPass : Pass<"dsv2-merge-shared-experts"> {
+  let summary = "Compute shared experts as experts that every token visits";
+  let description = [{
+    A shared network n times as wide as an expert is n experts. Before:
+
+    ```mlir
+    %weights, %experts = dsv2.route %logits softmax greedy top 2 in 1 of 1 groups scale 1.0
+        : tensor<?x8xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+    %r = dsv2.experts %x, %weights, %experts, %gate, %up, %down
+        : tensor<?x64xf32>, tensor<?x2xf32>, tensor<?x2xi32>, tensor<8x32x64xbf16>, tensor<8x32x64xbf16>, tensor<8x64x32xbf16> -> tensor<?x64xf32>
+    %g = dsv2.linear %x, %s_gate : tensor<?x64xf32>, tensor<32x64xbf16> -> tensor<?x32xf32>
+    %u = dsv2.linear %x, %s_up : tensor<?x64xf32>, tensor<32x64xbf16> -> tensor<?x32xf32>
+    %a = dsv2.swiglu %g, %u : tensor<?x32xf32> -> tensor<?x32xf32>
+    %s = dsv2.linear %a, %s_down : tensor<?x32xf32>, tensor<64x32xbf16> -> tensor<?x64xf32>
+    %y = arith.addf %r, %s : tensor<?x64xf32>
+    ```
+
+    After:
+
+    ```mlir
+    %0 = tensor.expand_shape %s_gate [[0, 1], [2]] output_shape [1, 32, 64] : tensor<32x64xbf16> into tensor<1x32x64xbf16>
+    %gates = tensor.concat dim(0) %gate, %0 : (tensor<8x32x64xbf16>, tensor<1x32x64xbf16>) -> tensor<9x32x64xbf16>
+    %1 = tensor.expand_shape %s_up [[0, 1], [2]] output_shape [1, 32, 64] : tensor<32x64xbf16> into tensor<1x32x64xbf16>
+    %ups = tensor.concat dim(0) %up, %1 : (tensor<8x32x64xbf16>, tensor<1x32x64xbf16>) -> tensor<9x32x64xbf16>
+    %2 = tensor.expand_shape %s_down [[0, 1], [2]] output_shape [1, 64, 32] : tensor<64x32xbf16> into tensor<1x64x32xbf16>
+    %downs = tensor.concat dim(0) %down, %2 : (tensor<8x64x32xbf16>, tensor<1x64x32xbf16>) -> tensor<9x64x32xbf16>
+    %weights, %experts = dsv2.route %logits softmax greedy top 2 in 1 of 1 groups shared 1 scale 1.0
+        : tensor<?x8xf32> -> tensor<?x3xf32>, tensor<?x3xi32>
+    %y = dsv2.experts %x, %weights, %experts, %gates, %ups, %downs
+        : tensor<?x64xf32>, tensor<?x3xf32>, tensor<?x3xi32>, tensor<9x32x64xbf16>, tensor<9x32x64xbf16>, tensor<9x64x32xbf16> -> tensor<?x64xf32>
+    ```
+
+    Saves three launches of a GPU where few tokens leave most of it idle.
+
+    Leaves alone shared networks of another input, of weights in other formats,
+    of a width that is no multiple of an expert's, and results that have other
+    uses.
+
+    Changes rounding: the result of a shared network is rounded once for each of
+    the experts it becomes.
+  }];
+  let statistics = [
+    Statistic<"numMerged", "num-merged", "Number of shared networks merged">
+  ];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
+
 def GroupExpertsPass : Pass<"dsv2-group-experts"> {
   let summary = "Compute expert by expert instead of token by token";
   let description = [{

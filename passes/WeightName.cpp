@@ -69,27 +69,36 @@ static std::string join(StringRef prefix, StringRef last) {
 
 static std::string nameOf(Value value);
 
+/// The part of all `names` before a dot, which is the same.
+static StringRef commonPrefix(ArrayRef<std::string> names) {
+  StringRef prefix = names.front();
+  while (true) {
+    size_t dot = prefix.rfind('.');
+    if (dot == StringRef::npos)
+      return "";
+    prefix = prefix.take_front(dot);
+    if (llvm::all_of(names, [&](StringRef name) {
+          return name.starts_with(prefix) && name.size() > dot &&
+                 name[dot] == '.';
+        }))
+      return prefix;
+  }
+}
+
 /// `a.b` and `a.c` as `a.b_c`.
 static std::string nameConcat(tensor::ConcatOp concat) {
   SmallVector<std::string> names;
   for (Value input : concat.getInputs())
     names.push_back(nameOf(input));
-  auto split = [](StringRef name) -> std::pair<StringRef, StringRef> {
-    size_t dot = name.rfind('.');
-    if (dot == StringRef::npos)
-      return {"", name};
-    return {name.take_front(dot), name.drop_front(dot + 1)};
-  };
-  StringRef prefix = split(names.front()).first;
-  bool isShared = llvm::all_of(
-      names, [&](StringRef name) { return split(name).first == prefix; });
+  StringRef prefix = commonPrefix(names);
   if (isa<NameLoc>(concat.getLoc()))
-    return join(isShared ? prefix : names.front(), describe(concat));
-  if (!isShared)
+    return join(prefix.empty() ? StringRef(names.front()) : prefix,
+                describe(concat));
+  if (prefix.empty())
     return llvm::join(names, "_");
   SmallVector<StringRef> parts;
   for (StringRef name : names)
-    parts.push_back(split(name).second);
+    parts.push_back(name.drop_front(prefix.size() + 1));
   return join(prefix, llvm::join(parts, "_"));
 }
 

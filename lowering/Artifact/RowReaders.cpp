@@ -127,6 +127,16 @@ public:
   Status read(int64_t firstRow, int64_t rows, float *out) const override {
     return input->read(firstRow, rows, out);
   }
+  bool hasGroups() const override { return input->hasGroups(); }
+  Status readGroups(int64_t firstRow, int64_t rows, int8_t *quants,
+                    uint16_t *scales) const override {
+    return input->readGroups(firstRow, rows, quants, scales);
+  }
+  bool hasFp8() const override { return input->hasFp8(); }
+  Status readFp8(int64_t firstRow, int64_t rows, uint8_t *quants,
+                 float *scales) const override {
+    return input->readFp8(firstRow, rows, quants, scales);
+  }
 
 private:
   Reader input;
@@ -139,33 +149,88 @@ public:
       : RowReader(shape), offsets(offsets), input(std::move(input)) {}
 
   Status read(int64_t firstRow, int64_t rows, float *out) const override {
-    bool wholeRows = rowSize() == input->rowSize();
-    std::vector<float> buffer(wholeRows ? 0 : input->rowSize());
-    while (rows > 0) {
-      // Rows that are consecutive here and there: along the last row dimension.
-      int64_t run = 1;
+    std::vector<float> buffer(input->rowSize());
+    return forRuns(
+        firstRow, rows, [&](int64_t from, int64_t count, int64_t done) {
+          float *to = out + done * rowSize();
+          if (wholeRows())
+            return input->read(from, count, to);
+          for (int64_t r = 0; r < count; ++r) {
+            DSV2_RETURN_IF_ERROR(input->read(from + r, 1, buffer.data()));
+            std::copy_n(buffer.data() + offsets.back(), rowSize(),
+                        to + r * rowSize());
+          }
+          return Status();
+        });
+  }
+
+  /// Of whole groups, so that their scales are kept.
+  bool hasGroups() const override {
+    return input->hasGroups() && endsWithGroup(x86::groupSize);
+  }
+  Status readGroups(int64_t firstRow, int64_t rows, int8_t *quants,
+                    uint16_t *scales) const override {
+    return readParts(firstRow, rows, quants, scales, x86::groupSize,
+                     [&](int64_t row, int8_t *rowQuants, uint16_t *rowScales) {
+                       return input->readGroups(row, 1, rowQuants, rowScales);
+                     });
+  }
+  bool hasFp8() const override {
+    return input->hasFp8() && endsWithGroup(::dsv2::fp8BlockSize);
+  }
+  Status readFp8(int64_t firstRow, int64_t rows, uint8_t *quants,
+                 float *scales) const override {
+    return readParts(firstRow, rows, quants, scales, ::dsv2::fp8BlockSize,
+                     [&](int64_t row, uint8_t *rowQuants, float *rowScales) {
+                       return input->readFp8(row, 1, rowQuants, rowScales);
+                     });
+  }
+
+private:
+  bool wholeRows() const { return rowSize() == input->rowSize(); }
+  bool endsWithGroup(int64_t columns) const {
+    return wholeRows() ||
+           (offsets.back() % columns == 0 && rowSize() % columns == 0);
+  }
+
+  /// Calls read(row of the input, rows, rows before these) for each run of
+  /// rows that are consecutive here and there: along the last row dimension.
+  template <typename Read>
+  Status forRuns(int64_t firstRow, int64_t rows, Read read) const {
+    for (int64_t done = 0; done < rows;) {
+      int64_t row = firstRow + done, run = 1;
       if (shape.size() >= 2) {
         int64_t inner = shape[shape.size() - 2];
-        run = std::min(rows, inner - firstRow % inner);
+        run = std::min(rows - done, inner - row % inner);
       }
-      int64_t from = inputRow(firstRow);
-      if (wholeRows) {
-        DSV2_RETURN_IF_ERROR(input->read(from, run, out));
-      } else {
-        for (int64_t r = 0; r < run; ++r) {
-          DSV2_RETURN_IF_ERROR(input->read(from + r, 1, buffer.data()));
-          std::copy_n(buffer.data() + offsets.back(), rowSize(),
-                      out + r * rowSize());
-        }
-      }
-      firstRow += run;
-      rows -= run;
-      out += run * rowSize();
+      DSV2_RETURN_IF_ERROR(read(inputRow(row), run, done));
+      done += run;
     }
     return Status();
   }
 
-private:
+  /// Quants and the scales of groups of `columns`, row by row.
+  template <typename Quant, typename Scale, typename Read>
+  Status readParts(int64_t firstRow, int64_t rows, Quant *quants, Scale *scales,
+                   int64_t columns, Read read) const {
+    auto groups = [&](int64_t size) { return (size + columns - 1) / columns; };
+    int64_t width = input->rowSize(), scalesOfRow = groups(rowSize());
+    std::vector<Quant> rowQuants(width);
+    std::vector<Scale> rowScales(groups(width));
+    return forRuns(
+        firstRow, rows, [&](int64_t from, int64_t count, int64_t done) {
+          for (int64_t r = 0; r < count; ++r) {
+            DSV2_RETURN_IF_ERROR(
+                read(from + r, rowQuants.data(), rowScales.data()));
+            std::copy_n(rowQuants.data() + offsets.back(), rowSize(),
+                        quants + (done + r) * rowSize());
+            std::copy_n(rowScales.data() + offsets.back() / columns,
+                        scalesOfRow, scales + (done + r) * scalesOfRow);
+          }
+          return Status();
+        });
+  }
+
   int64_t inputRow(int64_t row) const {
     int64_t result = 0, scale = 1;
     for (size_t i = shape.size() - 1; i-- > 0;) {

@@ -155,23 +155,42 @@ Value keepBestGroups(LinalgBuilder &b, RouteOp op, Value choices) {
   return tensor::CollapseShapeOp::create(b, type, masked, reassociation);
 }
 
+/// `chosen` with what shared experts have behind the first `topK` columns:
+/// shared(b, column).
+Value appendShared(LinalgBuilder &b, Value chosen, int64_t topK,
+                   llvm::function_ref<Value(LinalgBuilder &, Value)> shared) {
+  AffineExpr t, k;
+  bindDims(b.getContext(), t, k);
+  Type element = cast<RankedTensorType>(chosen.getType()).getElementType();
+  return b.generic({{t, k}, {t, k}}, chosen, b.empty(b.sizes(chosen), element),
+                   [&](LinalgBuilder &b, ValueRange x) -> Value {
+                     Value column = b.toI32(b.loop(k));
+                     return arith::SelectOp::create(b, isBelow(b, column, topK),
+                                                    x[0], shared(b, column));
+                   });
+}
+
 } // namespace
 
 Results decompose(LinalgBuilder &b, RouteOp op) {
   AffineExpr t, k, e;
   bindDims(b.getContext(), t, k, e);
+  int64_t topK = op.getTopK(), shared = op.getShared().value_or(0);
   Value scores = emitScores(b, op);
   Value choices = emitChoices(b, op, scores);
   if (op.getSelection() != Selection::Greedy)
     choices = keepBestGroups(b, op, choices);
   Value ranks = emitRanks(b, choices);
 
-  // Exactly one expert has rank k, so a sum over experts picks it.
-  Sizes sizes = {b.size(scores, 0),
-                 b.constant(static_cast<int64_t>(op.getTopK()))};
+  // Exactly one expert has rank k, so a sum over experts picks it; columns of
+  // shared experts begin as zeros.
+  Sizes sizes = {b.size(scores, 0), b.constant(topK + shared)};
   auto isChosen = [&](LinalgBuilder &b, Value rank) -> Value {
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, rank,
-                                 b.toI32(b.loop(k)));
+    Value isRank = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, rank,
+                                         b.toI32(b.loop(k)));
+    if (!shared)
+      return isRank;
+    return arith::AndIOp::create(b, isRank, isBelow(b, rank, topK));
   };
   Value experts = b.generic({{t, e}, {t, k}}, ranks, b.filled(sizes, b.i32(0)),
                             [&](LinalgBuilder &b, ValueRange x) -> Value {
@@ -185,13 +204,24 @@ Results decompose(LinalgBuilder &b, RouteOp op) {
         return arith::SelectOp::create(b, isChosen(b, x[1]), x[0], x[2]);
       });
 
+  auto withShared = [&]() -> Results {
+    if (!shared)
+      return {weights, experts};
+    int64_t routed = cast<RankedTensorType>(scores.getType()).getDimSize(1);
+    return {appendShared(b, weights, topK,
+                         [](LinalgBuilder &b, Value) { return b.f32(1); }),
+            appendShared(
+                b, experts, topK, [&](LinalgBuilder &b, Value column) -> Value {
+                  return arith::AddIOp::create(b, column, b.i32(routed - topK));
+                })};
+  };
   double scale = op.getScale().convertToDouble();
   if (!op.getNormalize()) {
     weights = b.elementwise(
         weights, b.getF32Type(), [&](LinalgBuilder &b, ValueRange x) -> Value {
           return arith::MulFOp::create(b, x[0], b.f32(scale));
         });
-    return {weights, experts};
+    return withShared();
   }
   Value sums = b.generic({{t, k}, {t}}, weights, b.filled({sizes[0]}, b.f32(0)),
                          [](LinalgBuilder &b, ValueRange x) -> Value {
@@ -205,7 +235,7 @@ Results decompose(LinalgBuilder &b, RouteOp op) {
                         Value share = arith::DivFOp::create(b, x[0], divisor);
                         return arith::MulFOp::create(b, share, b.f32(scale));
                       });
-  return {weights, experts};
+  return withShared();
 }
 
 } // namespace mlir::dsv2

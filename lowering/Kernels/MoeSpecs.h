@@ -26,9 +26,10 @@ namespace mlir::dsv2 {
 /// those the `topK` with the largest choice. Of equals the lowest index wins.
 /// Experts are listed by descending choice (equals by index), and
 ///   weight = score [/ (sum of the chosen scores + normEpsilon)] * scale.
-/// NaN is never preferred; experts are always in range.
-/// Bindings: logits f32 [T][E], bias f32 [E] if any, weights f32 [T][topK],
-/// experts i32 [T][topK].
+/// NaN is never preferred; experts are always in range. The `shared` experts
+/// from E on follow those of each token, with a weight of 1.
+/// Bindings: logits f32 [T][E], bias f32 [E] if any, weights f32
+/// [T][topK + shared], experts i32 [T][topK + shared].
 struct RouteSpec {
   enum class Scoring { softmax, sigmoid };
   enum class GroupScore { max, topTwoSum };
@@ -36,6 +37,7 @@ struct RouteSpec {
   int64_t tokens = 0;
   int64_t experts = 0;
   int64_t topK = 0;
+  int64_t shared = 0;
   int64_t groups = 1;
   int64_t topGroups = 1;
   Scoring scoring = Scoring::softmax;
@@ -44,6 +46,8 @@ struct RouteSpec {
   bool normalize = false;
   float normEpsilon = 1e-20f;
   float scale = 1.0f;
+
+  int64_t slotsPerToken() const { return topK + shared; }
 };
 
 /// Sorts the slots by expert, then by token (then by choice). Bindings, all

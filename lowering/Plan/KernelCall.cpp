@@ -29,6 +29,7 @@ std::optional<KernelCall> plan::callOf(RouteOp op, DispatchBuilder &builder,
   spec.tokens = builder.limits().maxBatchTokens;
   spec.experts = logits.shape[1];
   spec.topK = op.getTopK();
+  spec.shared = op.getShared().value_or(0);
   spec.groups = op.getGroups();
   spec.topGroups = op.getTopGroups();
   spec.scoring = op.getScoring() == Scoring::Softmax
@@ -55,8 +56,10 @@ std::optional<KernelCall> plan::callOf(RouteOp op, DispatchBuilder &builder,
       ("route_" + stringifyScoring(op.getScoring()) + "_" +
        stringifySelection(op.getSelection()) + "_" + Twine(spec.topK) + "of" +
        Twine(spec.experts) + "_" + Twine(spec.topGroups) + "of" +
-       Twine(spec.groups) + (spec.bias ? "_bias" : "") +
-       (spec.normalize ? "_normalize" : "") + "_scale" + bitsOf(spec.scale))
+       Twine(spec.groups) +
+       (spec.shared ? "_shared" + Twine(spec.shared) : Twine()) +
+       (spec.bias ? "_bias" : "") + (spec.normalize ? "_normalize" : "") +
+       "_scale" + bitsOf(spec.scale))
           .str();
   return call;
 }

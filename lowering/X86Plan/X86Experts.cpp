@@ -15,7 +15,7 @@ using namespace mlir::dsv2::x86;
 FailureOr<bool> X86Provider::route(RouteOp op, Builder &builder) {
   RouteSpec spec;
   std::optional<KernelCall> call = callOf(op, builder, spec);
-  if (!call)
+  if (!call || spec.shared)
     return false;
   return dispatchKernel(op, builder, *call, emitRoute, spec);
 }

@@ -312,7 +312,7 @@ Value ModelBuilder::experts(int64_t layer, Value hidden) {
       TypeRange{rows(topK),
                 RankedTensorType::get({kDynamic, topK}, b.getI32Type())},
       logits, bias, scoring, selection, topK, grouped ? config.topkGroup : 1,
-      grouped ? config.groups : 1, normalize,
+      grouped ? config.groups : 1, /*shared=*/IntegerAttr(), normalize,
       APFloat(scaled ? config.routedScalingFactor : 1.0));
 
   Value gate =

@@ -56,9 +56,10 @@ private:
                << user->getName() << "; run limit-top-k before "
                << "dsv2-group-experts";
     op.setTopK(k);
+    int64_t width = k + op.getShared().value_or(0);
     for (Value result : op->getResults()) {
       auto type = cast<RankedTensorType>(result.getType());
-      result.setType(type.clone({type.getDimSize(0), k}));
+      result.setType(type.clone({type.getDimSize(0), width}));
     }
     return success();
   }

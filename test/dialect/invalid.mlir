@@ -194,6 +194,14 @@ func.func @route_c4(%l: tensor<?x160xf32>) {
 
 // -----
 
+func.func @route_c4_shared(%l: tensor<?x160xf32>) {
+  // expected-error @below {{'dsv2.route' op expects the width of the results to be 8, but found 6}}
+  %w, %e = dsv2.route %l softmax group_max top 6 in 3 of 8 groups shared 2 scale 1.0 : tensor<?x160xf32> -> tensor<?x6xf32>, tensor<?x6xi32>
+  return
+}
+
+// -----
+
 func.func @route_c5(%l: tensor<?x160xf32>, %b: tensor<159xf32>) {
   // expected-error @below {{'dsv2.route' op expects the length of the bias to be 160, but found 159}}
   %w, %e = dsv2.route %l bias %b : tensor<159xf32> sigmoid group_top2 top 6 in 3 of 8 groups scale 1.0 : tensor<?x160xf32> -> tensor<?x6xf32>, tensor<?x6xi32>

@@ -41,6 +41,7 @@ void CostModel::readConfig() {
   };
   experts = number("n_routed_experts");
   expertsPerToken = number("num_experts_per_tok");
+  sharedExperts = number("n_shared_experts");
   heads = number("num_attention_heads");
   noPositionDim = number("qk_nope_head_dim");
   valueDim = number("v_head_dim");
@@ -86,8 +87,12 @@ void CostModel::addWeight(const schema::Weight &weight) {
   if (shape.size() == 2 && shape[1] == int64_t(latentDim))
     known.isHeadProjection =
         shape[0] == int64_t(heads * (noPositionDim + valueDim));
-  known.isExpert = !known.isHeadProjection && shape.size() == 3 &&
-                   experts > 0 && shape[0] == int64_t(experts);
+  // Shared experts may lie behind the routed ones.
+  if (!known.isHeadProjection && shape.size() == 3 && experts > 0)
+    known.isExpert = shape[0] == int64_t(experts) ||
+                     shape[0] == int64_t(experts + sharedExperts);
+  if (known.isExpert)
+    known.sharedExperts = double(shape[0]) - experts;
   weights.push_back(known);
 }
 

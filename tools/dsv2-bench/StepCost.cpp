@@ -66,10 +66,14 @@ StepCost CostModel::weightCost(const WeightUse &use, const StepShape &shape,
     bytes *= std::min(1.0, tokens / static_cast<double>(weight.rows));
     rows = 0;
     break;
-  case Use::expert:
-    bytes *= touched(shape);
-    rows *= experts > 0 ? std::min(1.0, expertsPerToken / experts) : 1;
+  case Use::expert: {
+    double shared = weight.sharedExperts;
+    if (experts <= 0)
+      break;
+    bytes *= (touched(shape) * experts + shared) / (experts + shared);
+    rows *= std::min(1.0, (expertsPerToken + shared) / (experts + shared));
     break;
+  }
   case Use::sequences:
     rows = static_cast<double>(shape.sequences);
     break;

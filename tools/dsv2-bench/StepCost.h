@@ -117,6 +117,7 @@ private:
     double parameters = 0;
     int64_t rows = 1; ///< of a lookup table
     bool isMatrix = false, isExpert = false;
+    double sharedExperts = 0; ///< of a weight of experts, behind the others
     /// W_UK or W_UV: what they multiply depends on the form of attention.
     bool isHeadProjection = false;
     DotType dot = DotType::f32;
@@ -145,7 +146,7 @@ private:
   const schema::Artifact *metadata = nullptr;
   std::vector<Weight> weights;
   std::vector<Program> programs;
-  double experts = 0, expertsPerToken = 0;
+  double experts = 0, expertsPerToken = 0, sharedExperts = 0;
   double heads = 0, noPositionDim = 0, valueDim = 0, latentDim = 0;
   DotType attentionDot = DotType::bf16;
   bool isGpu = false;

@@ -122,6 +122,37 @@ TEST_F(WriteWeightTest, Fp8OfACheckpointIsKept) {
               Source::scale(i < 2 ? "a" : "b", 0, i % 2));
 }
 
+/// Shared experts are columns of a matrix: their blocks stay what they are.
+TEST_F(WriteWeightTest, ColumnsOfFp8AreKept) {
+  std::vector<std::byte> bytes = write(R"(
+    !a = tensor<128x256xf8E4M3FN, #dsv2.block_fp8<128x128>>
+    !s = tensor<128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+    !m = tensor<1x128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+    !c = tensor<2x128x128xf8E4M3FN, #dsv2.block_fp8<128x128>>
+    !p = tensor<2x128x128xf8E4M3FN, #dsv2.panels<1, #dsv2.block_fp8<128x128>>>
+    dsv2.weight @a : !a from "a"
+    dsv2.weight @w : !p {
+      %a = dsv2.get_weight @a : !a
+      %0 = tensor.extract_slice %a[0, 0] [128, 128] [1, 1] : !a to !s
+      %1 = tensor.extract_slice %a[0, 128] [128, 128] [1, 1] : !a to !s
+      %2 = tensor.expand_shape %0 [[0, 1], [2]] output_shape [1, 128, 128] : !s into !m
+      %3 = tensor.expand_shape %1 [[0, 1], [2]] output_shape [1, 128, 128] : !s into !m
+      %c = tensor.concat dim(0) %2, %3 : (!m, !m) -> !c
+      %p = dsv2.pack_weight %c : !c -> !p
+      dsv2.yield %p : !p
+    })");
+  constexpr int64_t quants = 2 * 128 * 128;
+  ASSERT_EQ(bytes.size(), static_cast<size_t>(quants + 2 * 4));
+  for (int64_t i = 0; i < quants; ++i) {
+    int64_t half = i / (128 * 128), row = i / 128 % 128;
+    ASSERT_EQ(static_cast<uint8_t>(bytes[i]),
+              Source::quant("a", row * depth + half * 128 + i % 128))
+        << i;
+  }
+  for (int64_t half = 0; half < 2; ++half)
+    EXPECT_EQ(floatAt(bytes, quants + 4 * half), Source::scale("a", 0, half));
+}
+
 /// Blocks begin anew in each matrix of a stack, and its last rows have one too.
 TEST_F(WriteWeightTest, Fp8IsQuantizedInBlocks) {
   std::vector<std::byte> bytes = write(R"(

@@ -125,6 +125,29 @@ TEST_F(GenericExperts, Route) {
   }
 }
 
+TEST_F(GenericExperts, RouteWithShared) {
+  auto kernelOf = [](const std::string &shared, const std::string &width) {
+    std::string types =
+        "tensor<?x" + width + "xf32>, tensor<?x" + width + "xi32>";
+    return OpKernel("func.func @f(%l: tensor<?x12xf32>) -> (" + types +
+                    ") { %w, %e = dsv2.route %l softmax greedy top 3 in 1 of 1 "
+                    "groups " +
+                    shared + " normalize scale 2.0 : tensor<?x12xf32> -> " +
+                    types + " return %w, %e : " + types + " }");
+  };
+  OpKernel shared = kernelOf("shared 2", "5"), routed = kernelOf("", "3");
+  std::vector<float> logits = random.floats(tokens * experts), weights(160),
+                     others(160);
+  std::vector<int32_t> chosen(160), rest(160);
+  shared({logits.data()}, {weights.data(), chosen.data()}, {.tokens = tokens});
+  routed({logits.data()}, {others.data(), rest.data()}, {.tokens = tokens});
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t k = 0; k < 5; ++k) {
+      EXPECT_EQ(weights[5 * t + k], k < 3 ? others[3 * t + k] : 1);
+      EXPECT_EQ(chosen[5 * t + k], k < 3 ? rest[3 * t + k] : experts + k - 3);
+    }
+}
+
 TEST_F(GenericExperts, RouteEqualLogits) {
   OpKernel kernel(R"(
     func.func @f(%l: tensor<?x12xf32>) -> (tensor<?x4xf32>, tensor<?x4xi32>) {
