@@ -36,6 +36,10 @@ struct dsv2_session {
   std::vector<dsv2::SequenceInput> inputs; ///< of the current step
 };
 
+struct dsv2_sampler {
+  dsv2::Sampler sampler;
+};
+
 namespace dsv2::api {
 
 /// NULL for success.

@@ -4,15 +4,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "runtime/engine/Sampler.h"
 #include "runtime/api/Handles.h"
 
 using namespace dsv2;
 using namespace dsv2::api;
-
-struct dsv2_sampler {
-  Sampler sampler;
-};
 
 dsv2_status_t dsv2_sampler_create(const dsv2_sampler_options_t *options,
                                   dsv2_sampler_t **out_sampler) {
@@ -62,6 +57,20 @@ dsv2_status_t dsv2_sampler_sample(dsv2_sampler_t *sampler, const float *logits,
                         ", expected the number of logits in a row");
     Result<int32_t> token =
         sampler->sampler.sample({logits, static_cast<size_t>(vocab)});
+    if (!token.ok())
+      return token.status();
+    *out_token = *token;
+    return Status();
+  });
+}
+
+dsv2_status_t dsv2_session_sample(dsv2_session_t *session, int64_t row,
+                                  dsv2_sampler_t *sampler, int32_t *out_token) {
+  return guarded([&] {
+    DSV2_REQUIRE(session);
+    DSV2_REQUIRE(sampler);
+    DSV2_REQUIRE(out_token);
+    Result<int32_t> token = session->session->sample(sampler->sampler, row);
     if (!token.ok())
       return token.status();
     *out_token = *token;

@@ -111,7 +111,8 @@ dsv2_status_t dsv2_session_step(dsv2_session_t *session,
                                  {input.tokens, input.token_count},
                                  static_cast<LogitsMode>(input.logits)});
     }
-    Result<Logits> logits = session->session->step(session->inputs);
+    Result<Logits> logits = session->session->step(
+        session->inputs, /*leavesLogits=*/out_logits == nullptr);
     if (!logits.ok())
       return logits.status();
     write(*logits, out_logits);
@@ -128,7 +129,8 @@ dsv2_status_t dsv2_session_evaluate(dsv2_session_t *session,
     DSV2_REQUIRE(tokens || token_count == 0);
     Result<Logits> logits = session->session->evaluate(
         sequence, {tokens, token_count},
-        static_cast<int64_t>(std::min<size_t>(chunk, INT32_MAX)));
+        static_cast<int64_t>(std::min<size_t>(chunk, INT32_MAX)),
+        /*leavesLogits=*/out_logits == nullptr);
     if (!logits.ok())
       return logits.status();
     write(*logits, out_logits);

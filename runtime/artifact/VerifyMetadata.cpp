@@ -8,6 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "runtime/artifact/VerifyArtifact.h"
+#include "runtime/base/LogitCandidate.h"
 #include "runtime/schema/artifact_generated.h"
 
 #include <algorithm>
@@ -175,6 +176,9 @@ Status MeaningVerifier::verifyKernels() {
     if (artifact.libraries()->size() != 0)
       return fail(
           "there are kernels for a GPU and for CPUs, expected one kind");
+    // What a block of threads can list.
+    DSV2_RETURN_IF_ERROR(
+        checkRange("the GPU's best_logits", gpu->best_logits(), 0, 1024));
     if (gpu->fill_kernel() >= 0)
       DSV2_RETURN_IF_ERROR(checkOrdinal("the GPU", "kernel", gpu->fill_kernel(),
                                         artifact.kernels()->size()));
@@ -407,8 +411,17 @@ Status MeaningVerifier::verifyBinding(const schema::Binding &binding,
   case schema::BindingKind::constant:
     return checkOrdinal(where, "constant offset", value,
                         plan.constants() ? plan.constants()->size() : 0);
-  case schema::BindingKind::logits:
-    return Status();
+  case schema::BindingKind::logits: {
+    // Lists of the best follow the logits.
+    uint32_t most = artifact.gpu() ? artifact.gpu()->best_logits() : 0;
+    uint64_t lists = LogitCandidates::offset(
+        artifact.limits()->max_logit_rows(), artifact.model()->vocab());
+    if (value == 0 || (most > 0 && value == lists))
+      return Status();
+    return fail(where + " is at offset " + std::to_string(value) +
+                " of the logits, expected 0" +
+                (most > 0 ? " or " + std::to_string(lists) : ""));
+  }
   }
   return fail(where + " has a binding of the unknown kind " +
               std::to_string(static_cast<int>(binding.kind())));

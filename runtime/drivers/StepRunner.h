@@ -7,10 +7,12 @@
 #ifndef DSV2_RUNTIME_DRIVERS_STEPRUNNER_H
 #define DSV2_RUNTIME_DRIVERS_STEPRUNNER_H
 
+#include "runtime/base/LogitCandidate.h"
 #include "runtime/base/Status.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace dsv2 {
@@ -24,6 +26,8 @@ struct StepSizes {
   int64_t sequences = 0;
   int64_t context = 0;
   int64_t logitRows = 0;
+  /// Logits stay where they are computed, until they are fetched.
+  bool leavesLogits = false;
 };
 
 /// What profiling adds up for one dispatch.
@@ -39,8 +43,16 @@ public:
   virtual ~StepRunner() = default;
 
   /// Runs program `index` and waits for it. The batch arrays must be filled;
-  /// logits are in host memory afterwards.
+  /// logits are in host memory afterwards, unless they are left.
   virtual Status step(size_t index, const StepSizes &sizes) = 0;
+
+  /// Brings a row of logits that the last step left to host memory.
+  virtual Status fetchLogits(int64_t row) { return Status(); }
+  /// The best logits of such a row, the best first, all others being worse;
+  /// none where the device does not list them.
+  virtual std::span<const LogitCandidate> bestLogits(int64_t row) const {
+    return {};
+  }
 
   /// Copies page `from` of the cache over page `to`, in every layer.
   virtual Status copyPage(int64_t to, int64_t from) = 0;

@@ -15,6 +15,10 @@ using namespace dsv2;
 
 static constexpr float minusInfinity = -std::numeric_limits<float>::infinity();
 
+static float withoutNaN(float logit) {
+  return std::isnan(logit) ? minusInfinity : logit;
+}
+
 Result<Sampler> Sampler::create(const SamplerOptions &options) {
   auto invalid = [](const char *what, auto found, const char *expected) {
     return Status(StatusCode::invalidArgument, std::string(what) + " is " +
@@ -97,6 +101,46 @@ Result<int32_t> Sampler::sample(std::span<const float> logits) {
   return chosen;
 }
 
+std::optional<int32_t> Sampler::sampleBest(std::span<const LogitCandidate> best,
+                                           int64_t vocab) {
+  if (settings.vocab != 0)
+    vocab = std::min(vocab, settings.vocab);
+  // A penalty below 1 would lift tokens that are not listed.
+  bool isGreedy = settings.temperature <= 0;
+  if (best.empty() || settings.repeatPenalty < 1 ||
+      (!isGreedy && (settings.topK <= 0 || settings.topK >= vocab)))
+    return std::nullopt;
+  size_t needed = isGreedy ? 1 : static_cast<size_t>(settings.topK);
+  // What is not listed is worse than the last of the list, penalized or not.
+  Candidate last = {withoutNaN(best.back().logit), best.back().id};
+  candidates.clear();
+  for (const LogitCandidate &each : best) {
+    bool isRecent =
+        settings.repeatPenalty != 1.0f &&
+        std::find(recent.begin(), recent.end(), each.id) != recent.end();
+    Candidate candidate = {
+        withoutNaN(isRecent ? lowered(each.logit) : each.logit), each.id};
+    if (each.id < vocab && !better(last, candidate))
+      candidates.push_back(candidate);
+  }
+  if (candidates.size() < needed)
+    return std::nullopt;
+  std::sort(candidates.begin(), candidates.end(), better);
+  candidates.resize(needed);
+  sorted = needed;
+  largest = candidates.front().logit;
+  if (largest == minusInfinity)
+    return std::nullopt;
+  int32_t chosen = candidates.front().id;
+  if (!isGreedy && std::isfinite(largest)) {
+    keepTopP();
+    keepMinP();
+    chosen = draw();
+  }
+  accept(chosen);
+  return chosen;
+}
+
 /// Makes positive logits smaller and negative ones more negative, once for each
 /// token of the window; in a copy.
 std::span<const float> Sampler::penalize(std::span<const float> logits) {
@@ -106,15 +150,14 @@ std::span<const float> Sampler::penalize(std::span<const float> logits) {
   for (int32_t token : recent) {
     if (token < 0 || static_cast<size_t>(token) >= logits.size())
       continue;
-    float logit = logits[token];
-    penalized[token] = logit > 0 ? logit / settings.repeatPenalty
-                                 : logit * settings.repeatPenalty;
+    penalized[token] = lowered(logits[token]);
   }
   return penalized;
 }
 
-static float withoutNaN(float logit) {
-  return std::isnan(logit) ? minusInfinity : logit;
+float Sampler::lowered(float logit) const {
+  return logit > 0 ? logit / settings.repeatPenalty
+                   : logit * settings.repeatPenalty;
 }
 
 void Sampler::takeAll(std::span<const float> logits) {

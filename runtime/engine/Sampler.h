@@ -7,10 +7,12 @@
 #ifndef DSV2_RUNTIME_ENGINE_SAMPLER_H
 #define DSV2_RUNTIME_ENGINE_SAMPLER_H
 
+#include "runtime/base/LogitCandidate.h"
 #include "runtime/base/Status.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -37,6 +39,12 @@ public:
   /// Chooses from a row of logits and accepts the choice.
   Result<int32_t> sample(std::span<const float> logits);
 
+  /// The same choice from the best of `vocab` logits, in order, all others
+  /// being worse. Nothing where it may depend on others, and nothing has
+  /// changed then: when all tokens may be chosen, or too few are listed.
+  std::optional<int32_t> sampleBest(std::span<const LogitCandidate> best,
+                                    int64_t vocab);
+
   /// Tells the repeat penalty of a token that was not sampled.
   void accept(int32_t token);
 
@@ -46,14 +54,12 @@ public:
   const SamplerOptions &options() const { return settings; }
 
 private:
-  struct Candidate {
-    float logit;
-    int32_t id;
-  };
+  using Candidate = LogitCandidate;
 
   explicit Sampler(const SamplerOptions &options) : settings(options) {}
 
   std::span<const float> penalize(std::span<const float> logits);
+  float lowered(float logit) const;
   void takeAll(std::span<const float> logits);
   void takeTopK(std::span<const float> logits, size_t keep);
   void keepTopP();

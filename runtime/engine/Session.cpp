@@ -205,8 +205,10 @@ Status Session::check(std::span<const SequenceInput> inputs) {
   return checkPages(needed);
 }
 
-Result<Logits> Session::step(std::span<const SequenceInput> inputs) {
+Result<Logits> Session::step(std::span<const SequenceInput> inputs,
+                             bool leavesLogits) {
   DSV2_RETURN_IF_ERROR(check(inputs));
+  last = {};
   int64_t longest = 0;
   for (const SequenceInput &input : inputs) {
     int64_t query = static_cast<int64_t>(input.tokens.size());
@@ -218,6 +220,7 @@ Result<Logits> Session::step(std::span<const SequenceInput> inputs) {
     ++phase;
   StepSizes sizes =
       memory.batch.build(inputs, pages, phases[phase].needContext);
+  sizes.leavesLogits = leavesLogits;
   if (Status ran = engine->step(phase, sizes); !ran.ok()) {
     // The sequences are what they were; what the step wrote lies behind them.
     for (const SequenceInput &input : inputs) {
@@ -227,12 +230,28 @@ Result<Logits> Session::step(std::span<const SequenceInput> inputs) {
     }
     return ran;
   }
-  return Logits{reinterpret_cast<const float *>(memory.logits.data()),
+  last = Logits{reinterpret_cast<const float *>(memory.logits.data()),
                 sizes.logitRows, owner->metadata().model()->vocab()};
+  isLeft = leavesLogits;
+  return last;
+}
+
+Result<int32_t> Session::sample(Sampler &sampler, int64_t row) {
+  if (row < 0 || row >= last.rows)
+    return invalid("row of logits is " + std::to_string(row) +
+                   ", expected one of the " + std::to_string(last.rows) +
+                   " that the last step computed");
+  if (isLeft) {
+    if (std::optional<int32_t> token =
+            sampler.sampleBest(engine->bestLogits(row), last.vocab))
+      return *token;
+    DSV2_RETURN_IF_ERROR(engine->fetchLogits(row));
+  }
+  return sampler.sample(last.row(row));
 }
 
 Result<Logits> Session::evaluate(SequenceId id, std::span<const int32_t> tokens,
-                                 int64_t chunk) {
+                                 int64_t chunk, bool leavesLogits) {
   const PagedCache::Sequence *sequence = pages.find(id);
   if (!sequence)
     return invalid("sequence " + std::to_string(id) +
@@ -249,13 +268,13 @@ Result<Logits> Session::evaluate(SequenceId id, std::span<const int32_t> tokens,
   const int64_t before = sequence->length;
   for (;;) {
     size_t count = std::min<size_t>(tokens.size(), chunk);
-    bool last = count == tokens.size();
+    bool isLast = count == tokens.size();
     SequenceInput input{id, tokens.first(count),
-                        last ? LogitsMode::last : LogitsMode::none};
-    Result<Logits> logits = step(std::span(&input, 1));
+                        isLast ? LogitsMode::last : LogitsMode::none};
+    Result<Logits> logits = step(std::span(&input, 1), leavesLogits);
     if (!logits.ok())
       DSV2_RETURN_IF_ERROR(pages.truncate(id, before));
-    if (last || !logits.ok())
+    if (isLast || !logits.ok())
       return logits;
     tokens = tokens.subspan(count);
   }

@@ -15,6 +15,7 @@
 #include "runtime/engine/BatchBuilder.h"
 #include "runtime/engine/Model.h"
 #include "runtime/engine/PagedCache.h"
+#include "runtime/engine/Sampler.h"
 
 #include <memory>
 #include <span>
@@ -52,14 +53,19 @@ public:
   StepRunner &runner() { return *engine; }
   const StepRunner &runner() const { return *engine; }
 
-  /// Runs one batch. When it fails, nothing has changed.
-  Result<Logits> step(std::span<const SequenceInput> inputs);
+  /// Runs one batch. When it fails, nothing has changed. With `leavesLogits`,
+  /// logits are not copied from a device, and only sample() may read them.
+  Result<Logits> step(std::span<const SequenceInput> inputs,
+                      bool leavesLogits = false);
+
+  /// Chooses a token from row `row` of the logits of the last step.
+  Result<int32_t> sample(Sampler &sampler, int64_t row);
 
   /// Appends tokens of any number in steps of at most `chunk` (0: as many as a
   /// step can take) and gives the logits of the last. When it fails, nothing
   /// has changed.
   Result<Logits> evaluate(SequenceId sequence, std::span<const int32_t> tokens,
-                          int64_t chunk = 0);
+                          int64_t chunk = 0, bool leavesLogits = false);
 
   /// Lengthens a sequence by `count` pages of tokens, copies of its own pages
   /// in turn. Nothing that such a context leads to means anything: it is for
@@ -100,6 +106,8 @@ private:
   std::vector<Phase> phases;
   int64_t maxQueryTokens;
   int64_t steps = 0;
+  Logits last;         ///< of the last step
+  bool isLeft = false; ///< these are where they were computed
 };
 
 } // namespace dsv2

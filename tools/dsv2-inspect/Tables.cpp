@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "runtime/base/LogitCandidate.h"
 #include "runtime/text/TokenizerModel.h"
 #include "tools/common/Format.h"
 #include "tools/common/WeightType.h"
@@ -72,6 +73,10 @@ static Memory memoryOf(const Artifact &artifact, const MemoryRequest &request) {
   memory.logits = static_cast<uint64_t>(limits.max_logit_rows() *
                                         metadata.model()->vocab()) *
                   sizeof(float);
+  if (uint64_t most = metadata.gpu() ? metadata.gpu()->best_logits() : 0)
+    memory.logits = LogitCandidates::offset(limits.max_logit_rows(),
+                                            metadata.model()->vocab()) +
+                    limits.max_logit_rows() * LogitCandidates::rowBytes(most);
   return memory;
 }
 

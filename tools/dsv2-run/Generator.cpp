@@ -68,8 +68,12 @@ Status Generator::step(std::span<const int32_t> tokens, bool isLast) {
                             : isLast   ? DSV2_LOGITS_LAST
                                        : DSV2_LOGITS_NONE;
   dsv2_sequence_input_t input = {sequence, tokens.data(), tokens.size(), mode};
-  DSV2_RETURN_IF_ERROR(
-      takeStatus(dsv2_session_step(session.get(), &input, 1, &logits)));
+  // What is only sampled from stays where it was computed.
+  bool reads = logitsFile || ignoreEos;
+  DSV2_RETURN_IF_ERROR(takeStatus(
+      dsv2_session_step(session.get(), &input, 1, reads ? &logits : nullptr)));
+  lastRow =
+      mode == DSV2_LOGITS_ALL ? static_cast<int64_t>(tokens.size()) - 1 : 0;
   if (logitsFile)
     DSV2_RETURN_IF_ERROR(logitsFile->append(
         {logits.data, static_cast<size_t>(logits.rows * logits.vocab)}));
@@ -91,17 +95,19 @@ Status Generator::evaluate(std::span<const int32_t> tokens) {
 }
 
 Result<int32_t> Generator::sample() {
-  const float *row = logits.data + (logits.rows - 1) * logits.vocab;
-  if (ignoreEos) {
-    maskedLogits.assign(row, row + logits.vocab);
-    for (int32_t id : stopIds)
-      if (id >= 0 && id < logits.vocab)
-        maskedLogits[id] = -std::numeric_limits<float>::infinity();
-    row = maskedLogits.data();
-  }
   int32_t token = 0;
-  DSV2_RETURN_IF_ERROR(takeStatus(
-      dsv2_sampler_sample(sampler.get(), row, logits.vocab, &token)));
+  if (!ignoreEos) {
+    DSV2_RETURN_IF_ERROR(takeStatus(
+        dsv2_session_sample(session.get(), lastRow, sampler.get(), &token)));
+    return token;
+  }
+  const float *row = logits.data + lastRow * logits.vocab;
+  maskedLogits.assign(row, row + logits.vocab);
+  for (int32_t id : stopIds)
+    if (id >= 0 && id < logits.vocab)
+      maskedLogits[id] = -std::numeric_limits<float>::infinity();
+  DSV2_RETURN_IF_ERROR(takeStatus(dsv2_sampler_sample(
+      sampler.get(), maskedLogits.data(), logits.vocab, &token)));
   return token;
 }
 

@@ -70,7 +70,8 @@ private:
   std::vector<float> maskedLogits; ///< for --ignore-eos
   /// Sampled and shown, but not in the cache yet.
   std::optional<int32_t> pending;
-  dsv2_logits_t logits = {};
+  dsv2_logits_t logits = {}; ///< where they are read
+  int64_t lastRow = 0;       ///< of the logits of the last step
   int64_t context = 0, length = 0, chunk = 0, limit = -1;
   bool ignoreEos = false;
   Work prompts, generated;

@@ -82,8 +82,12 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
     batchBytes += (host.capacity[field] * sizeof(int32_t) + 127) / 64 * 64;
   }
   uint64_t cacheBytes = cachePlaneBytes * metadata.cache()->layers();
-  uint64_t logitBytes = static_cast<uint64_t>(limits.max_logit_rows()) *
-                        metadata.model()->vocab() * sizeof(float);
+  uint64_t most = metadata.gpu()->best_logits();
+  uint64_t listBytes =
+      most ? limits.max_logit_rows() * LogitCandidates::rowBytes(most) : 0;
+  uint64_t logitBytes = LogitCandidates::offset(limits.max_logit_rows(),
+                                                metadata.model()->vocab()) +
+                        listBytes;
   uint64_t arenaBytes = metadata.plan()->arena_bytes();
 
   dsv2::Result<uint64_t> free = model->device->freeBytes();
@@ -114,6 +118,10 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
   if (!pinned.ok())
     return pinned.status();
   staging = *std::move(pinned);
+  pinned = PinnedBuffer::allocate(model->device, listBytes, "the best logits");
+  if (!pinned.ok())
+    return pinned.status();
+  bestLists = *std::move(pinned);
   uint64_t usual = std::min(limits.max_sequences(), limits.max_logit_rows());
   pinnedLogits =
       PinnedRange::pin(model->device, host.logits,
@@ -328,37 +336,78 @@ Status CudaExecutor::runProfiled(CudaProgram &program, const Dims &dims) {
   return Status();
 }
 
-Status CudaExecutor::copyLogits(uint64_t bytes) {
+uint64_t CudaExecutor::logitRowBytes() const {
+  return artifact.metadata().model()->vocab() * sizeof(float);
+}
+
+Status CudaExecutor::copyLogits(uint64_t begin, uint64_t end) {
   // A copy is of pinned memory or of other.
-  for (uint64_t done = 0; done < bytes;) {
-    uint64_t end = done < pinnedLogits.size()
-                       ? std::min(bytes, pinnedLogits.size())
-                       : bytes;
-    DSV2_RETURN_IF_ERROR(cu().check(
-        cu().memcpyDtoHAsync(reinterpret_cast<std::byte *>(host.logits) + done,
-                             logits.address() + done, end - done, stream.get()),
-        "cuMemcpyDtoHAsync", "the logits"));
-    done = end;
+  while (begin < end) {
+    uint64_t next =
+        begin < pinnedLogits.size() ? std::min(end, pinnedLogits.size()) : end;
+    auto *to = reinterpret_cast<std::byte *>(host.logits) + begin;
+    DSV2_RETURN_IF_ERROR(
+        cu().check(cu().memcpyDtoHAsync(to, logits.address() + begin,
+                                        next - begin, stream.get()),
+                   "cuMemcpyDtoHAsync", "the logits"));
+    begin = next;
   }
   return Status();
 }
 
-Status CudaExecutor::submit(size_t index, const Dims &dims) {
+Status CudaExecutor::copyBestLogits(int64_t rows) {
+  const schema::Artifact &metadata = artifact.metadata();
+  uint64_t most = metadata.gpu()->best_logits();
+  if (most == 0 || rows == 0)
+    return Status();
+  uint64_t from = LogitCandidates::offset(metadata.limits()->max_logit_rows(),
+                                          metadata.model()->vocab());
+  return cu().check(cu().memcpyDtoHAsync(
+                        bestLists.data(), logits.address() + from,
+                        rows * LogitCandidates::rowBytes(most), stream.get()),
+                    "cuMemcpyDtoHAsync", "the best logits");
+}
+
+std::span<const LogitCandidate> CudaExecutor::bestLogits(int64_t row) const {
+  uint64_t most = artifact.metadata().gpu()->best_logits();
+  if (most == 0)
+    return {};
+  const std::byte *list =
+      bestLists.data() + row * LogitCandidates::rowBytes(most);
+  int32_t count;
+  std::memcpy(&count, list, sizeof(count));
+  // Whatever the device wrote, nothing behind the list is read.
+  count = std::clamp(count, 0, static_cast<int32_t>(most));
+  return {reinterpret_cast<const LogitCandidate *>(
+              list + LogitCandidates::headerBytes),
+          static_cast<size_t>(count)};
+}
+
+Status CudaExecutor::submit(size_t index, const Dims &dims, bool leavesLogits) {
   CudaProgram &program = programs[index];
   DSV2_RETURN_IF_ERROR(copyBatch(program, dims));
   DSV2_RETURN_IF_ERROR(profiling ? runProfiled(program, dims)
                                  : runGraph(index, dims));
-  return copyLogits(static_cast<uint64_t>(dims[4]) *
-                    artifact.metadata().model()->vocab() * sizeof(float));
+  return leavesLogits ? copyBestLogits(dims[4])
+                      : copyLogits(0, dims[4] * logitRowBytes());
 }
 
 Status CudaExecutor::step(size_t index, const StepSizes &sizes) {
   DSV2_RETURN_IF_ERROR(model->device->activate());
-  Status submitted = submit(index, {1, sizes.tokens, sizes.sequences,
-                                    sizes.context, sizes.logitRows});
+  Status submitted = submit(
+      index, {1, sizes.tokens, sizes.sequences, sizes.context, sizes.logitRows},
+      sizes.leavesLogits);
   // After an error too: what was submitted before uses the host's memory.
   Status ended = stream.synchronize("program '" + programs[index].name + "'");
   return submitted.ok() ? ended : submitted;
+}
+
+Status CudaExecutor::fetchLogits(int64_t row) {
+  DSV2_RETURN_IF_ERROR(model->device->activate());
+  Status copied =
+      copyLogits(row * logitRowBytes(), (row + 1) * logitRowBytes());
+  Status ended = stream.synchronize("copying logits");
+  return copied.ok() ? ended : copied;
 }
 
 Status CudaExecutor::copyPage(int64_t to, int64_t from) {

@@ -37,6 +37,8 @@ public:
          int64_t cacheRows, const HostBuffers &host);
 
   Status step(size_t index, const StepSizes &sizes) override;
+  Status fetchLogits(int64_t row) override;
+  std::span<const LogitCandidate> bestLogits(int64_t row) const override;
   Status copyPage(int64_t to, int64_t from) override;
   void startProfile() override;
   void stopProfile() override { profiling = false; }
@@ -64,8 +66,11 @@ private:
                    const Dims &classes);
   Status runGraph(size_t index, const Dims &dims);
   Status runProfiled(CudaProgram &program, const Dims &dims);
-  Status copyLogits(uint64_t bytes);
-  Status submit(size_t index, const Dims &dims);
+  /// Bytes [begin, end) of the logits, to the host.
+  Status copyLogits(uint64_t begin, uint64_t end);
+  Status copyBestLogits(int64_t rows);
+  Status submit(size_t index, const Dims &dims, bool leavesLogits);
+  uint64_t logitRowBytes() const;
 
   const CudaApi &cu() const { return model->device->api(); }
 
@@ -77,6 +82,7 @@ private:
   PinnedBuffer staging; ///< the batch's arrays, laid out as on the device
   /// The host's logits as far as steps usually fill them: a row a sequence.
   PinnedRange pinnedLogits;
+  PinnedBuffer bestLists; ///< of the rows of the last step
   uint64_t cachePlaneBytes = 0;
   std::array<uint64_t, batchFieldCount> batchOffsets = {};
   Dims largest = {};

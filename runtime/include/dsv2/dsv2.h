@@ -235,7 +235,9 @@ typedef struct dsv2_sequence_input_t {
 } dsv2_sequence_input_t;
 
 /* rows x vocab float32, row-major. Rows are in the order of the inputs and,
- * within one, of its tokens. Valid until the next step of the session. */
+ * within one, of its tokens. Valid until the next step of the session. Where
+ * NULL is given for it, logits are not copied from a GPU: dsv2_session_sample
+ * then chooses tokens. */
 typedef struct dsv2_logits_t {
   const float *data;
   int64_t rows;
@@ -314,6 +316,13 @@ dsv2_status_t dsv2_sampler_accept(dsv2_sampler_t *sampler,
 /* Chooses from one row of `vocab` logits and accepts the choice. */
 dsv2_status_t dsv2_sampler_sample(dsv2_sampler_t *sampler, const float *logits,
                                   int64_t vocab, int32_t *out_token);
+
+/* Chooses from row `row` of the logits of the session's last step, and accepts
+ * the choice: the same token as dsv2_sampler_sample would give. A GPU lists the
+ * best logits of each row itself; a whole row is copied only where they do not
+ * decide, as with top_k <= 0. */
+dsv2_status_t dsv2_session_sample(dsv2_session_t *session, int64_t row,
+                                  dsv2_sampler_t *sampler, int32_t *out_token);
 
 /* Forgets all tokens and starts the random numbers again. */
 void dsv2_sampler_reset(dsv2_sampler_t *sampler);

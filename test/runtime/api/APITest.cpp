@@ -247,6 +247,34 @@ TEST_F(APITest, Sampler) {
               "repeat penalty");
 }
 
+TEST_F(APITest, SamplesFromTheLastStep) {
+  dsv2_sampler_options_t options = DSV2_SAMPLER_OPTIONS_INIT;
+  options.temperature = 0;
+  dsv2_sampler_t *sampler = nullptr;
+  expectOk(dsv2_sampler_create(&options, &sampler));
+  dsv2_sequence_t sequence;
+  expectOk(dsv2_sequence_create(session, &sequence));
+  int32_t token = -1, expected = -1;
+  expectFails(dsv2_session_sample(session, 0, sampler, &token),
+              DSV2_INVALID_ARGUMENT, "expected one of the 0");
+  Ints prompt = {1, 2, 3};
+  dsv2_sequence_input_t input = {sequence, prompt.data(), 3, DSV2_LOGITS_ALL};
+  dsv2_logits_t logits;
+  expectOk(dsv2_session_step(session, &input, 1, &logits));
+  for (int64_t row = 0; row < 3; ++row) {
+    expectOk(dsv2_sampler_sample(sampler, logits.data + row * logits.vocab,
+                                 logits.vocab, &expected));
+    expectOk(dsv2_session_sample(session, row, sampler, &token));
+    EXPECT_EQ(token, expected);
+  }
+  expectFails(dsv2_session_sample(session, 3, sampler, &token),
+              DSV2_INVALID_ARGUMENT, "row of logits is 3");
+  expectOk(
+      dsv2_session_evaluate(session, sequence, prompt.data(), 1, 0, nullptr));
+  expectOk(dsv2_session_sample(session, 0, sampler, &token));
+  dsv2_sampler_release(sampler);
+}
+
 TEST_F(APITest, Text) {
   dsv2_tokenizer_t *tokenizer = nullptr;
   expectOk(dsv2_tokenizer_create(model, &tokenizer));

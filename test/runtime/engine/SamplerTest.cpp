@@ -233,6 +233,75 @@ TEST(SamplerTest, TheSameSeedGivesTheSameTokens) {
   EXPECT_NE(tokens, generate(third));
 }
 
+/// The list that a device gives of a row.
+std::vector<LogitCandidate> bestOf(const std::vector<float> &logits,
+                                   size_t count) {
+  std::vector<LogitCandidate> all;
+  for (size_t id = 0; id < logits.size(); ++id)
+    all.push_back({logits[id], static_cast<int32_t>(id)});
+  std::stable_sort(all.begin(), all.end(), [](auto a, auto b) {
+    auto valueOf = [](float x) { return std::isnan(x) ? -infinity : x; };
+    return valueOf(a.logit) > valueOf(b.logit);
+  });
+  all.resize(std::min(count, all.size()));
+  return all;
+}
+
+TEST(SamplerTest, TheBestGiveTheSameTokens) {
+  SamplerOptions penalized, limited = greedy(), sharp;
+  penalized.repeatPenalty = 1.3f;
+  penalized.topK = 20;
+  limited.vocab = 900;
+  sharp.topP = 0.5f;
+  sharp.minP = 0.3f;
+  for (SamplerOptions options :
+       {SamplerOptions(), greedy(), penalized, limited, sharp}) {
+    options.seed = 5;
+    Sampler whole = *Sampler::create(options), listed = whole;
+    std::mt19937 random(23);
+    std::normal_distribution<float> normal(0, 3);
+    int decided = 0;
+    for (int step = 0; step < 200; ++step) {
+      std::vector<float> logits(1000);
+      // Coarse, so that equals are common.
+      for (float &logit : logits)
+        logit = std::round(normal(random) * 4) / 4;
+      logits[step] = notANumber;
+      int32_t expected = *whole.sample(logits);
+      std::optional<int32_t> found =
+          listed.sampleBest(bestOf(logits, 64), 1000);
+      decided += found.has_value();
+      // What does not decide changes nothing either.
+      EXPECT_EQ(found ? *found : *listed.sample(logits), expected);
+    }
+    EXPECT_GT(decided, 150);
+  }
+}
+
+TEST(SamplerTest, TheBestMayNotDecide) {
+  std::vector<float> logits(200);
+  for (size_t i = 0; i < logits.size(); ++i)
+    logits[i] = -static_cast<float>(i);
+  std::vector<LogitCandidate> best = bestOf(logits, 64);
+  auto decides = [&](const SamplerOptions &options) {
+    Sampler sampler = *Sampler::create(options);
+    sampler.accept(0);
+    return sampler.sampleBest(best, 200).has_value();
+  };
+  EXPECT_TRUE(decides(SamplerOptions()));
+  EXPECT_FALSE(decides(plain())) << "all tokens may be chosen";
+  SamplerOptions options;
+  options.topK = 65;
+  EXPECT_FALSE(decides(options)) << "more are wanted than are listed";
+  options = SamplerOptions();
+  options.repeatPenalty = 0.5f;
+  EXPECT_FALSE(decides(options)) << "another token may be lifted";
+  options = SamplerOptions();
+  options.vocab = 30;
+  EXPECT_FALSE(decides(options)) << "there are fewer tokens than wanted";
+  EXPECT_FALSE(Sampler::create(greedy())->sampleBest({}, 200).has_value());
+}
+
 TEST(SamplerTest, RefusesImpossibleOptions) {
   auto refuses = [](auto change) {
     SamplerOptions options;
