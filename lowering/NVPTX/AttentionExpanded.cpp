@@ -62,7 +62,7 @@ ExpandedEmitter::Item ExpandedEmitter::itemAt(Value index) {
   item.context = number(contextLengths, sequence);
   item.start = startOf(sequence);
   static_cast<ExpandedItem<Value> &>(item) =
-      expandedItemOf(*this, local, item.tokens, item.context);
+      expandedItemOf(*this, local, item.tokens, item.context, spec.heads);
   item.begin = i32(0);
   item.end = item.blocks;
   if (spec.chunkStep) {
@@ -82,15 +82,22 @@ Value ExpandedEmitter::startOf(Value sequence) {
 void ExpandedEmitter::forEachItem(
     ValueRange state,
     function_ref<SmallVector<Value>(const Item &, ValueRange)> body) {
-  loop(workgroup(), total, gridBlocks(), state,
-       [&](Value index, ValueRange carried) -> SmallVector<Value> {
-         Item item = itemAt(index);
-         if (!spec.chunkStep)
-           return body(item, carried);
+  Value blocks = gridBlocks();
+  loop(i32(0), total, blocks, state,
+       [&](Value base, ValueRange carried) -> SmallVector<Value> {
+         Value index = itemOfRound(*this, base, workgroup(), blocks);
+         auto skip = [&] { return SmallVector<Value>(carried); };
          return ifElse(
-             less(item.begin, item.end), carried.getTypes(),
-             [&] { return body(item, carried); },
-             [&] { return SmallVector<Value>(carried); });
+             less(index, total), carried.getTypes(),
+             [&] {
+               Item item = itemAt(index);
+               if (!spec.chunkStep)
+                 return body(item, carried);
+               return ifElse(
+                   less(item.begin, item.end), carried.getTypes(),
+                   [&] { return body(item, carried); }, skip);
+             },
+             skip);
        });
 }
 

@@ -5,8 +5,8 @@
 // A block computes items of 128 tokens of a sequence and one head. One thread
 // of the first warpgroup loads; each of the two others has 64 of the tokens:
 //
-//   O += P(i) V(i) is issued, then S(i+1) = Q K(i+1); the softmax of one
-//   warpgroup overlaps the products of the other.
+//   S(i+1) = Q K(i+1) is issued, O is rescaled, O += P(i) V(i) is issued; the
+//   softmax of i+1 overlaps the latter, and products of the other warpgroup.
 //
 // Barriers, all of which Ring's invariants hold for:
 //   queries       one stage; empty: a lane of each of the eight consumer warps
@@ -92,8 +92,8 @@ private:
   SmallVector<Value> consumeItem(const Item &item, ValueRange state);
   /// The scores of the next block, in flight.
   SmallVector<Value> startScores(const RingState &at);
-  Probabilities attend(ValueRange scores, const Item &item, Value block,
-                       SoftmaxState &softmax);
+  Powers attend(ValueRange scores, const Item &item, Value block,
+                SoftmaxState &softmax);
   /// The sums with P V of a block added, in flight.
   SmallVector<Value> addValues(ValueRange sums, ArrayRef<Value> pairs,
                                const RingState &at);

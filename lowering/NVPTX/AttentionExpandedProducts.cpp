@@ -17,8 +17,8 @@ SmallVector<Value> ExpandedEmitter::startScores(const RingState &at) {
   return scoreTiles(a, b, keyTiles, tileBytes, scoreCount);
 }
 
-Probabilities ExpandedEmitter::attend(ValueRange scores, const Item &item,
-                                      Value block, SoftmaxState &softmax) {
+Powers ExpandedEmitter::attend(ValueRange scores, const Item &item, Value block,
+                               SoftmaxState &softmax) {
   // A token sees the positions up to its own; the warpgroup's first the least.
   Value first = add(item.firstToken, mul(half(), 64));
   Value before = sub(sub(item.context, item.tokens), mul(block, rows));
@@ -31,7 +31,7 @@ Probabilities ExpandedEmitter::attend(ValueRange scores, const Item &item,
       },
       [&] { return SmallVector<Value>(scores); });
   float scale = spec.scale * std::numbers::log2e_v<float>;
-  return softmaxTile(*this, seen, scale, softmax);
+  return softmaxPowers(*this, seen, scale, softmax);
 }
 
 SmallVector<Value> ExpandedEmitter::addValues(ValueRange sums,
@@ -155,46 +155,59 @@ SmallVector<Value> ExpandedEmitter::consumeItem(const Item &item,
   SmallVector<Value> before = loadState(item);
   SoftmaxState softmax =
       SoftmaxState::of(ArrayRef(before).drop_front(sumCount));
-  Probabilities first = attend(scores, item, item.begin, softmax);
+  Powers first = attend(scores, item, item.begin, softmax);
 
-  // Carried: sums, probabilities, softmax, the stage of the values.
+  // Carried: sums, probabilities, factors of the sums, softmax, the stage of
+  // the values.
   SmallVector<Value> state(before.begin(), before.begin() + sumCount);
-  if (spec.chunkStep)
-    state = scaleRows(*this, state, first.factors);
-  llvm::append_range(state, first.pairs);
+  llvm::append_range(state, packPairs(*this, first.values));
+  llvm::append_range(state, first.factors);
   softmax.appendTo(state);
   at.appendTo(state);
   SmallVector<Value> sums, pairs;
+  RowPair factors;
   auto unpack = [&](ValueRange values) {
     sums.assign(values.begin(), values.begin() + sumCount);
     values = values.drop_front(sumCount);
     pairs.assign(values.begin(), values.begin() + pairCount);
     values = values.drop_front(pairCount);
-    softmax = SoftmaxState::of(values);
-    at = RingState::of(values.drop_front(4));
+    factors = {values[0], values[1]};
+    softmax = SoftmaxState::of(values.drop_front(2));
+    at = RingState::of(values.drop_front(6));
   };
   Value last = sub(item.end, 1);
+  waitParity(valueRing.fullAt(*this, at.stage), at.phase);
   state = loop(item.begin, last, 1, state,
                [&](Value block, ValueRange values) -> SmallVector<Value> {
                  unpack(values);
                  RingState following = at.next(*this, stages);
-                 waitParity(valueRing.fullAt(*this, at.stage), at.phase);
-                 sums = addValues(sums, pairs, at);
                  SmallVector<Value> scores = startScores(following);
-                 sums = waitProducts(1, sums);
-                 arriveByWarps(valueRing.emptyAt(*this, at.stage));
-                 scores = waitProducts(0, scores);
+                 sums = rescaleRows(*this, sums, factors);
+                 sums = addValues(sums, pairs, at);
+                 scores = waitProducts(1, scores);
                  arriveByWarps(keyRing.emptyAt(*this, following.stage));
-                 Probabilities p = attend(scores, item, add(block, 1), softmax);
-                 SmallVector<Value> next = scaleRows(*this, sums, p.factors);
-                 llvm::append_range(next, p.pairs);
+                 Powers p = attend(scores, item, add(block, 1), softmax);
+                 // The values of the next product are waited for here: ptxas
+                 // would move the wait for this one before the softmax, were
+                 // there no branch in between. Powers pass through, so that
+                 // pairs take the registers that the product has read.
+                 waitParity(valueRing.fullAt(*this, following.stage),
+                            following.phase);
+                 SmallVector<Value> next(sums);
+                 llvm::append_range(next, p.values);
+                 next = waitProducts(0, next);
+                 arriveByWarps(valueRing.emptyAt(*this, at.stage));
+                 pairs = packPairs(*this, ArrayRef(next).drop_front(sumCount));
+                 next.truncate(sumCount);
+                 llvm::append_range(next, pairs);
+                 llvm::append_range(next, p.factors);
                  softmax.appendTo(next);
                  following.appendTo(next);
                  return next;
                });
   unpack(state);
   arriveByWarps(queryRing.empty);
-  waitParity(valueRing.fullAt(*this, at.stage), at.phase);
+  sums = scaleRows(*this, sums, factors);
   clearBehind(item, last, at);
   sums = waitProducts(0, addValues(sums, pairs, at));
   arriveByWarps(valueRing.emptyAt(*this, at.stage));

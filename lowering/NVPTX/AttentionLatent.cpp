@@ -38,11 +38,13 @@ void LatentEmitter::emit() {
   });
   barrier();
   total = totalItems();
+  // Of 3 x 168 registers, the left needs most: it has sums and scores. Those
+  // that widen rows have some of these on their way.
   Value group = warpgroup();
   ifElse(
       equal(group, 0), {},
       [&] {
-        lowerRegisters(copiesRows() ? 24 : 40);
+        lowerRegisters(copiesRows() ? 24 : 88);
         if (copiesRows())
           ifThen(equal(warp(), 0),
                  [&] { ifThen(elect(), [&] { produce(); }); });
@@ -51,14 +53,15 @@ void LatentEmitter::emit() {
         return SmallVector<Value>();
       },
       [&] {
-        raiseRegisters(copiesRows() ? 240 : 232);
         ifElse(
             equal(group, 1), {},
             [&] {
+              raiseRegisters(240);
               consumeLeft();
               return SmallVector<Value>();
             },
             [&] {
+              raiseRegisters(copiesRows() ? 240 : 176);
               consumeRight();
               return SmallVector<Value>();
             });

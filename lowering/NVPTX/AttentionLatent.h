@@ -20,6 +20,7 @@
 #ifndef DSV2_LOWERING_NVPTX_ATTENTIONLATENT_H
 #define DSV2_LOWERING_NVPTX_ATTENTIONLATENT_H
 
+#include "lowering/NVPTX/AttentionLatentCombine.h"
 #include "lowering/NVPTX/AttentionWork.h"
 #include "lowering/NVPTX/Kernel.h"
 #include "lowering/NVPTX/RowRope.h"
@@ -77,6 +78,9 @@ LogicalResult checkLatentAttention(const LatentAttentionSpec &spec,
 /// out, others to the partials, for emitLatentCombine.
 KernelInfo emitLatentAttention(ModuleOp module, StringRef name,
                                const LatentAttentionSpec &spec);
+
+/// The rows of its output, for kernels that merge their splits.
+SplitRows splitRowsOf(const LatentAttentionSpec &spec);
 
 /// Bindings: partials, partialSums, positions i32 [T], tokenSequence i32 [T],
 /// contextLengths, out. A block merges one head of a token.

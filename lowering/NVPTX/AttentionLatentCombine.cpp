@@ -4,64 +4,129 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/AttentionLatentCombine.h"
+
 #include "lowering/NVPTX/AttentionLatent.h"
+
+#include <limits>
 
 namespace mlir::dsv2::nvptx {
 
+static constexpr int64_t lanes = 32;
+
+Value SplitCombine::number(unsigned binding, Value index) {
+  Type i32 = k.getI32Type();
+  return k.load(i32, k.element(k.binding(first + binding), i32, index));
+}
+
+Value SplitCombine::usedSplits(Value token) {
+  Value position = number(2, token);
+  Value context = number(4, number(3, token));
+  Value splitTokens = splitTokensOf(k, context, rows.division);
+  // Every split up to the token's own has something that it sees.
+  return k.select(k.less(splitTokens, context),
+                  k.add(k.div(position, splitTokens), 1), k.i32(0));
+}
+
+SmallVector<Value> SplitCombine::loadLogs(Value row) {
+  Type f32 = k.getF32Type();
+  Value logs =
+      k.element(k.binding(first + 1), f32, k.mul(k.toI64(row), rows.splits));
+  SmallVector<Value> values;
+  for (int64_t base = 0; base < rows.splits; base += lanes) {
+    Value split = k.add(k.lane(), base);
+    if (base + lanes > rows.splits)
+      split = k.min(split, rows.splits - 1);
+    values.push_back(k.load(f32, k.element(logs, f32, split)));
+  }
+  return values;
+}
+
+void SplitCombine::storeWeights(ArrayRef<Value> logs, Value used,
+                                Value weights) {
+  Value lowest = k.f32(-std::numeric_limits<float>::infinity());
+  Value largest = lowest;
+  SmallVector<Value> splits, present;
+  for (auto [i, log] : llvm::enumerate(logs)) {
+    splits.push_back(k.add(k.lane(), static_cast<int64_t>(i) * lanes));
+    present.push_back(k.less(splits[i], used));
+    largest = k.fmax(largest, k.select(present[i], log, lowest));
+  }
+  largest = k.warpMax(largest);
+  for (auto [i, log] : llvm::enumerate(logs)) {
+    Value weight = k.ex2(k.fsub(log, largest));
+    k.store(k.select(present[i], weight, k.f32(0)),
+            k.element(weights, k.getF32Type(), splits[i]));
+  }
+}
+
+SmallVector<Value> SplitCombine::merge(Value row, Value used, Value weights,
+                                       Value column, int64_t columns,
+                                       int64_t atOnce) {
+  Type f32 = k.getF32Type();
+  VectorType type = k.vectorOf(columns, f32), four = k.vectorOf(4, f32);
+  Value part = k.element(
+      k.binding(first), f32,
+      k.add(k.mul(k.toI64(row), rows.splits * rows.latent), k.toI64(column)));
+  Value last = k.sub(used, 1);
+  SmallVector<Value> sums = k.loop(
+      k.i32(0), used, atOnce, SmallVector<Value>(columns + 1, k.f32(0)),
+      [&](Value begin, ValueRange carried) {
+        SmallVector<Value> values;
+        for (int64_t i = 0; i < atOnce; ++i) {
+          Value split = k.min(k.add(begin, i), last);
+          values.push_back(k.load(
+              type, k.element(part, f32, k.mul(k.toI64(split), rows.latent))));
+        }
+        SmallVector<Value> next(carried);
+        for (int64_t i = 0; i < atOnce; ++i) {
+          Value weight =
+              k.load(four, k.element(weights, f32, k.add(begin, i / 4 * 4)));
+          weight = k.extract(weight, i % 4);
+          // Adding nothing would turn -0 into 0.
+          Value present = k.less(k.add(begin, i), used);
+          for (int64_t c = 0; c < columns; ++c)
+            next[c] = k.select(present,
+                               k.fma(k.extract(values[i], c), weight, next[c]),
+                               next[c]);
+          next[columns] = k.fadd(next[columns], weight);
+        }
+        return next;
+      });
+  Value inverse = k.fdiv(k.f32(1.0f), sums[columns]);
+  SmallVector<Value> pairs;
+  for (int64_t c = 0; c < columns; c += 2)
+    pairs.push_back(
+        k.packBf16(k.fmul(sums[c], inverse), k.fmul(sums[c + 1], inverse)));
+  return pairs;
+}
+
+SplitRows splitRowsOf(const LatentAttentionSpec &spec) {
+  return {spec.heads, spec.cache.latent, spec.splits(), spec.contextSplits()};
+}
+
 KernelInfo emitLatentCombine(ModuleOp module, StringRef name,
                              const LatentAttentionSpec &spec) {
-  int64_t latent = spec.cache.latent;
+  SplitRows rows = splitRowsOf(spec);
   Launch launch;
-  launch.threads = latent / 4;
-  launch.workgroups = {.count = spec.heads, .tile = 1, .dim = Dim::tokens};
-  KernelBuilder k(module, name, 6, launch);
+  launch.threads = rows.latent / 4;
+  launch.workgroups = {.count = rows.heads, .tile = 1, .dim = Dim::tokens};
+  KernelBuilder k(module, name, SplitCombine::bindings + 1, launch);
+  Value weights = k.shared(rows.weightBytes());
   k.launchDependents();
-  Type i32 = k.getI32Type(), f32 = k.getF32Type();
-  auto number = [&](unsigned binding, Value index) {
-    return k.load(i32, k.element(k.binding(binding), i32, index));
-  };
+  SplitCombine splits(k, rows, 0);
   Value row = k.workgroup();
-  Value token = k.div(row, spec.heads);
-  Value context = number(4, number(3, token));
-  Value splitTokens = splitTokensOf(k, context, spec.contextSplits());
-  k.ifThen(k.less(splitTokens, context), [&] {
-    // Every split up to the token's own has something that it sees.
-    Value used = k.add(k.div(number(2, token), splitTokens), 1);
-    Value first = k.mul(k.toI64(row), spec.splits());
-    Value logs = k.element(k.binding(1), f32, first);
-    auto logAt = [&](Value split) {
-      return k.load(f32, k.element(logs, f32, split));
-    };
-    Value largest =
-        k.loop(k.i32(1), used, 1, {logAt(k.i32(0))},
-               [&](Value split, ValueRange carried) -> SmallVector<Value> {
-                 return {k.fmax(carried[0], logAt(split))};
-               })[0];
+  Value used = splits.usedSplits(k.div(row, rows.heads));
+  k.ifThen(k.less(k.i32(0), used), [&] {
+    k.ifThen(k.equal(k.warp(), 0),
+             [&] { splits.storeWeights(splits.loadLogs(row), used, weights); });
+    k.barrier();
     Value column = k.shiftLeft(k.thread(), 2);
-    Value part = k.element(k.binding(0), f32,
-                           k.add(k.mul(first, latent), k.toI64(column)));
-    SmallVector<Value> merged = k.loop(
-        k.i32(0), used, 1, SmallVector<Value>(5, k.f32(0.0f)),
-        [&](Value split, ValueRange carried) -> SmallVector<Value> {
-          Value weight = k.ex2(k.fsub(logAt(split), largest));
-          Value values =
-              k.load(k.vectorOf(4, f32),
-                     k.element(part, f32, k.mul(k.toI64(split), latent)));
-          SmallVector<Value> next;
-          for (int64_t i = 0; i < 4; ++i)
-            next.push_back(k.fma(k.extract(values, i), weight, carried[i]));
-          next.push_back(k.fadd(carried[4], weight));
-          return next;
-        });
-    Value inverse = k.fdiv(k.f32(1.0f), merged[4]);
-    auto pair = [&](int64_t i) {
-      return k.packBf16(k.fmul(merged[i], inverse),
-                        k.fmul(merged[i + 1], inverse));
-    };
-    Value packed = k.insert(pair(2), k.splat(pair(0), 2), 1);
+    SmallVector<Value> pairs = splits.merge(row, used, weights, column, 4, 8);
+    Value packed = k.insert(pairs[1], k.splat(pairs[0], 2), 1);
+    Value at = k.add(k.mul(k.toI64(row), rows.latent), k.toI64(column));
     k.store(packed,
-            k.element(k.binding(5), k.getBF16Type(),
-                      k.add(k.mul(k.toI64(row), latent), k.toI64(column))));
+            k.element(k.binding(SplitCombine::bindings), k.getBF16Type(), at));
   });
   return k.finish();
 }

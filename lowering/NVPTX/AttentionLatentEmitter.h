@@ -2,8 +2,8 @@
 //
 // SPDX-License-Identifier: Apache-2.0
 //
-// A block has three warpgroups. One thread of the first loads: the 64 queries
-// of an item once, then the blocks of 64 cached rows into a ring of two stages.
+// A block has three warpgroups. One thread of the first loads: the blocks of 64
+// cached rows of an item into a ring of two stages, and its 64 queries once.
 // Rows in fp8 are loaded and widened to bf16 by the whole first warpgroup.
 // The second ("left") computes the scores and their softmax, and the left half
 // of the output's columns; the third ("right") the right half. Half of a 64 x
@@ -93,8 +93,23 @@ private:
   void copyRows(Value row, const RingState &at);
   /// Asks L2 for a block of the item, if it has that.
   void prefetchRows(const Item &item, Value block);
-  void widenRows(const Item &item, Value block, Value firstRow,
-                 const RingState &at);
+  SmallVector<Value> copyItem(const Item &item, Value queryPhase,
+                              const RingState &begin);
+  /// The same of rows in fp8.
+  SmallVector<Value> widenItem(const Item &item, Value queryPhase,
+                               const RingState &begin);
+  /// Widens a block. `quants` are the thread's first row of it, and what the
+  /// thread has of its first two in registers; returned are those of the next
+  /// block, where the row is `following`.
+  SmallVector<Value> widenRows(Value following, ValueRange quants,
+                               const RingState &at);
+  /// Which row of a block the thread widens first, and which eighth of a fourth
+  /// of a row.
+  Value rowOfThread();
+  Value partOfThread();
+  /// Appends the thread's 16 bytes of a fourth of its row `first` (0 to 3) or
+  /// of the one that is four further (4 to 7), and their scale.
+  void loadFourth(Value first, int64_t fourth, SmallVectorImpl<Value> &quants);
   /// The thread, read where it is used: what follows from it is not kept in
   /// registers from round to round.
   Value threadHere();

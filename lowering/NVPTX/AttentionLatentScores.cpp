@@ -90,7 +90,7 @@ SmallVector<Value> LatentEmitter::leftItem(const Item &item,
     scores = hideScores(scores, item, block);
     Probabilities p = softmaxTile(*this, scores, scale, softmax);
     publish(p, phase);
-    sums = scaleRows(*this, sums, p.factors);
+    sums = rescaleRows(*this, sums, p.factors);
     Value b = valueDescriptor(stageAddress(at.stage), 0);
     fenceProducts();
     for (int64_t k = 0; k < 4; ++k) {

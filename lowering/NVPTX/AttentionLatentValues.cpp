@@ -80,7 +80,7 @@ SmallVector<Value> LatentEmitter::rightItem(const Item &item,
              ifThen(equal(block, sub(item.blocks, 1)),
                     [&] { clearBehind(item, base, 1, 2); });
              SmallVector<Value> sums =
-                 scaleRows(*this, values.take_front(width), readFactors());
+                 rescaleRows(*this, values.take_front(width), readFactors());
              Value a = descriptor(probabilities), b = valueDescriptor(base, 1);
              fenceProducts();
              for (int64_t k = 0; k < 4; ++k) {

@@ -6,6 +6,8 @@
 
 #include "lowering/NVPTX/AttentionSoftmax.h"
 
+#include "llvm/ADT/bit.h"
+
 #include <limits>
 
 namespace mlir::dsv2::nvptx {
@@ -40,9 +42,9 @@ SmallVector<Value> maskScores(HopperBuilder &b, ValueRange scores,
   return masked;
 }
 
-Probabilities softmaxTile(HopperBuilder &b, ValueRange scores, float scale,
-                          SoftmaxState &state) {
-  Probabilities result;
+Powers softmaxPowers(HopperBuilder &b, ValueRange scores, float scale,
+                     SoftmaxState &state) {
+  Powers result;
   RowPair largest;
   for (auto [i, score] : llvm::enumerate(scores)) {
     Value &m = largest[rowOf(i)];
@@ -58,15 +60,26 @@ Probabilities softmaxTile(HopperBuilder &b, ValueRange scores, float scale,
     state.sum[row] = b.fmul(state.sum[row], result.factors[row]);
     negative[row] = b.fneg(maximum);
   }
-  SmallVector<Value> powers;
   for (auto [i, score] : llvm::enumerate(scores)) {
     int64_t row = rowOf(i);
-    powers.push_back(b.ex2(b.fma(score, factor, negative[row])));
-    state.sum[row] = b.fadd(state.sum[row], powers.back());
+    Value power = b.ex2(b.fma(score, factor, negative[row]));
+    state.sum[row] = b.fadd(state.sum[row], power);
+    result.values.push_back(power);
   }
-  for (size_t i = 0; i < powers.size(); i += 2)
-    result.pairs.push_back(b.packBf16(powers[i], powers[i + 1]));
   return result;
+}
+
+SmallVector<Value> packPairs(HopperBuilder &b, ValueRange powers) {
+  SmallVector<Value> pairs;
+  for (size_t i = 0; i < powers.size(); i += 2)
+    pairs.push_back(b.packBf16(powers[i], powers[i + 1]));
+  return pairs;
+}
+
+Probabilities softmaxTile(HopperBuilder &b, ValueRange scores, float scale,
+                          SoftmaxState &state) {
+  Powers powers = softmaxPowers(b, scores, scale, state);
+  return {packPairs(b, powers.values), powers.factors};
 }
 
 SmallVector<Value> scaleRows(HopperBuilder &b, ValueRange sums,
@@ -75,6 +88,20 @@ SmallVector<Value> scaleRows(HopperBuilder &b, ValueRange sums,
   for (auto [i, sum] : llvm::enumerate(sums))
     scaled.push_back(b.fmul(sum, factors[rowOf(i)]));
   return scaled;
+}
+
+SmallVector<Value> rescaleRows(HopperBuilder &b, ValueRange sums,
+                               const RowPair &factors) {
+  // By their bits, so that NaN is not 1.
+  auto isOne = [&](Value factor) {
+    return b.equal(b.bitcast(factor, b.getI32Type()),
+                   llvm::bit_cast<int32_t>(1.0f));
+  };
+  Value unchanged = b.ballot(b.both(isOne(factors[0]), isOne(factors[1])));
+  return b.ifElse(
+      b.equal(unchanged, -1), sums.getTypes(),
+      [&] { return SmallVector<Value>(sums); },
+      [&] { return scaleRows(b, sums, factors); });
 }
 
 RowPair wholeSums(HopperBuilder &b, const SoftmaxState &state) {

@@ -37,8 +37,17 @@ SmallVector<Value> maskScores(HopperBuilder &b, ValueRange scores,
                               const RowPair &limits);
 
 /// Updates `state` with a tile of scores times `scale` (in the domain of 2^x).
-/// Returns the probabilities as bf16 pairs, the A operand of a product, and the
-/// factors of what was summed before.
+/// Returns the powers of the scores, and the factors of what was summed before.
+struct Powers {
+  SmallVector<Value> values;
+  RowPair factors;
+};
+Powers softmaxPowers(HopperBuilder &b, ValueRange scores, float scale,
+                     SoftmaxState &state);
+/// Powers as bf16 pairs, the A operand of a product.
+SmallVector<Value> packPairs(HopperBuilder &b, ValueRange powers);
+
+/// Both at once.
 struct Probabilities {
   SmallVector<Value> pairs;
   RowPair factors;
@@ -49,6 +58,11 @@ Probabilities softmaxTile(HopperBuilder &b, ValueRange scores, float scale,
 /// Multiplies accumulators of any width by a factor for each row.
 SmallVector<Value> scaleRows(HopperBuilder &b, ValueRange sums,
                              const RowPair &factors);
+
+/// The same, without a multiplication where no row of the warp needs one. By a
+/// whole warp. The branch also keeps multiplications behind what comes before.
+SmallVector<Value> rescaleRows(HopperBuilder &b, ValueRange sums,
+                               const RowPair &factors);
 
 /// The sums of whole rows, and log2 of the sum of 2^score (-infinity of a row
 /// without scores).

@@ -105,22 +105,40 @@ struct ExpandedItem {
   Int blocks;     ///< of 128 positions that some token of the tile sees
 };
 
-/// The item `index` of a sequence: by head, and the last tile, which sees the
-/// most, first.
+/// The item `index` of a sequence. A tile sees the more the later it is, so
+/// that the last comes first: by tile and then head, which balances best, or
+/// with so many heads that their keys and values at a time exceed L2 by head.
 template <typename Math, typename Int>
-ExpandedItem<Int> expandedItemOf(Math &math, Int index, Int tokens,
-                                 Int context) {
-  constexpr int64_t rows = 128;
+ExpandedItem<Int> expandedItemOf(Math &math, Int index, Int tokens, Int context,
+                                 int64_t heads) {
+  constexpr int64_t rows = 128, headsAtATime = 32;
   ExpandedItem<Int> item;
-  Int tiles = math.ceilDiv(tokens, rows);
-  item.head = math.div(index, tiles);
-  Int before = math.sub(index, math.mul(item.head, tiles));
+  Int tiles = math.ceilDiv(tokens, rows), before;
+  if (heads <= headsAtATime) {
+    before = math.div(index, heads);
+    item.head = math.sub(index, math.mul(before, heads));
+  } else {
+    item.head = math.div(index, tiles);
+    before = math.sub(index, math.mul(item.head, tiles));
+  }
   Int tile = math.sub(math.add(tiles, -1), before);
   item.firstToken = math.mul(tile, rows);
   Int end = math.min(math.add(item.firstToken, rows), tokens);
   Int visible = math.add(math.sub(context, tokens), end);
   item.blocks = math.ceilDiv(visible, rows);
   return item;
+}
+
+/// The item that one of `blocks` takes in the round of items from `base` on:
+/// odd rounds run backwards, so that who had the longest item of a round has
+/// the shortest of the next. It may be behind the last.
+template <typename Math, typename Int>
+Int itemOfRound(Math &math, Int base, Int block, Int blocks) {
+  Int round = math.div(base, blocks);
+  Int isOdd = math.sub(round, math.mul(math.div(round, 2), 2));
+  Int mirrored = math.sub(math.sub(blocks, 1), block);
+  Int place = math.add(block, math.mul(isOdd, math.sub(mirrored, block)));
+  return math.add(base, place);
 }
 
 /// The blocks of 128 positions, of the first `blocks` of a sequence, that a

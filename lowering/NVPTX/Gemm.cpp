@@ -219,7 +219,8 @@ void GemmEmitter::produce() {
         [&](Value step, ValueRange carried) {
           RingState state = RingState::of(carried);
           Value full = ring.fullAt(*this, state.stage);
-          waitParity(ring.emptyAt(*this, state.stage), bitXor(state.phase, 1));
+          waitParity(ring.emptyAt(*this, state.stage), bitXor(state.phase, 1),
+                     /*fromCluster=*/spec.pairs);
           arriveExpecting(full, shape.stageBytes);
           Value depth = mul(step, shape.stepDepth);
           SmallVector<Value> at = {depth};

@@ -90,11 +90,10 @@ void HopperBuilder::arriveExpecting(Value barrier, Value bytes) {
       "r,r", {}, {barrier, bytes});
 }
 
-void HopperBuilder::waitParity(Value barrier, Value parity) {
-  // Acquires at cluster scope, since arrivals may come from other blocks.
-  ptx("{ .reg .pred p; again: "
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [$0], $1; "
-      "@!p bra again; }",
+void HopperBuilder::waitParity(Value barrier, Value parity, bool fromCluster) {
+  ptx(std::string("{ .reg .pred p; again: mbarrier.try_wait.parity.acquire.") +
+          (fromCluster ? "cluster" : "cta") +
+          ".shared::cta.b64 p, [$0], $1; @!p bra again; }",
       "r,r", {}, {barrier, parity});
 }
 

@@ -70,7 +70,9 @@ public:
   void arriveExpecting(Value barrier, int64_t bytes) {
     arriveExpecting(barrier, i32(bytes));
   }
-  void waitParity(Value barrier, Value parity);
+  /// `fromCluster`: arrivals come from other blocks too. That costs what L1
+  /// holds.
+  void waitParity(Value barrier, Value parity, bool fromCluster = false);
 
   // ---- Bulk copies (one thread issues them) --------------------------------
   /// A box of a tensor map (2 or 3 coordinates, innermost first) to shared

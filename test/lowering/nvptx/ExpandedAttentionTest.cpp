@@ -20,24 +20,59 @@ namespace {
 
 TEST(NVPTXAttentionWorkTest, CoversEachTokenOfEachHeadOnce) {
   Integers math;
-  for (int64_t tokens : {1, 100, 128, 129, 400})
-    for (int64_t before : {0, 1, 127, 128, 300}) {
-      constexpr int64_t heads = 3;
-      int64_t context = before + tokens;
-      std::map<std::pair<int64_t, int64_t>, int64_t> seen;
-      for (int64_t i = 0; i < heads * ((tokens + 127) / 128); ++i) {
-        ExpandedItem<int64_t> item = expandedItemOf(math, i, tokens, context);
-        int64_t end = std::min(item.firstToken + 128, tokens);
-        for (int64_t t = item.firstToken; t < end; ++t) {
-          ++seen[{item.head, t}];
-          ASSERT_LE(before + t + 1, item.blocks * 128);
+  for (int64_t heads : {1, 3, 16, 40})
+    for (int64_t tokens : {1, 100, 128, 129, 400})
+      for (int64_t before : {0, 1, 127, 128, 300}) {
+        int64_t context = before + tokens;
+        std::map<std::pair<int64_t, int64_t>, int64_t> seen;
+        for (int64_t i = 0; i < heads * ((tokens + 127) / 128); ++i) {
+          ExpandedItem<int64_t> item =
+              expandedItemOf(math, i, tokens, context, heads);
+          int64_t end = std::min(item.firstToken + 128, tokens);
+          for (int64_t t = item.firstToken; t < end; ++t) {
+            ++seen[{item.head, t}];
+            ASSERT_LE(before + t + 1, item.blocks * 128);
+          }
+          ASSERT_LT((item.blocks - 1) * 128, before + end);
         }
-        ASSERT_LT((item.blocks - 1) * 128, before + end);
+        ASSERT_EQ(static_cast<int64_t>(seen.size()), heads * tokens);
+        for (auto &[where, count] : seen) {
+          ASSERT_LT(where.first, heads);
+          ASSERT_EQ(count, 1);
+        }
       }
-      ASSERT_EQ(static_cast<int64_t>(seen.size()), heads * tokens);
-      for (auto &[where, count] : seen)
-        ASSERT_EQ(count, 1);
+}
+
+/// What blocks compute of a sequence, in blocks of 128 positions: the mean
+/// divided by the most.
+double balanceOf(int64_t heads, int64_t tokens, int64_t blocks) {
+  Integers math;
+  int64_t items = heads * ((tokens + 127) / 128);
+  std::vector<int64_t> seen(items), work(blocks);
+  for (int64_t base = 0; base < items; base += blocks)
+    for (int64_t block = 0; block < blocks; ++block) {
+      int64_t item = itemOfRound(math, base, block, blocks);
+      if (item >= items)
+        continue;
+      ++seen[item];
+      work[block] += expandedItemOf(math, item, tokens, tokens, heads).blocks;
     }
+  EXPECT_EQ(std::ranges::count(seen, 1), items);
+  int64_t most = *std::ranges::max_element(work);
+  return std::accumulate(work.begin(), work.end(), 0.0) /
+         static_cast<double>(blocks * most);
+}
+
+TEST(NVPTXAttentionWorkTest, BlocksHaveAsMuchToDo) {
+  for (int64_t tokens : {2048, 4096, 8192, 16384}) {
+    EXPECT_GT(balanceOf(16, tokens, 132), 0.96) << tokens;
+    EXPECT_GT(balanceOf(128, tokens, 132), 0.96) << tokens;
+    EXPECT_GT(balanceOf(16, tokens, 114), 0.9) << tokens;
+    EXPECT_GT(balanceOf(128, tokens, 114), 0.9) << tokens;
+  }
+  balanceOf(3, 1000, 7);
+  balanceOf(40, 300, 132);
+  balanceOf(1, 100, 132);
 }
 
 TEST(NVPTXExpandedAttentionTest, AssemblesForModels) {
