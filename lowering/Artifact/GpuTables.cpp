@@ -6,6 +6,7 @@
 
 #include "lowering/Artifact/GpuTables.h"
 
+#include "lowering/NVPTX/BestLogits.h"
 #include "lowering/NVPTX/CubinSize.h"
 #include "lowering/NVPTX/Fill.h"
 
@@ -86,6 +87,8 @@ void mlir::dsv2::addGpuKernels(const std::vector<GpuKernel> &kernels,
   for (const GpuKernel &kernel : kernels) {
     if (kernel.fillsWeights)
       artifact.gpu->fill_kernel = static_cast<int32_t>(artifact.kernels.size());
+    if (kernel.code.name == nvptx::bestLogitsKernelName)
+      artifact.gpu->best_logits = nvptx::BestLogitsSpec().most;
     ordinals.kernels[kernel.code.name] = artifact.kernels.size();
     auto table = std::make_unique<schema::KernelT>();
     table->symbol = kernel.code.name;

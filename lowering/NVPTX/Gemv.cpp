@@ -81,6 +81,10 @@ GemvShape::GemvShape(const GemvSpec &spec) {
     scales = bindings++;
   if (spec.norm)
     gamma = bindings++;
+  if (spec.splitRows) {
+    partials = bindings;
+    bindings += SplitCombine::bindings;
+  }
   if (spec.experts) {
     offsets = bindings++;
     active = bindings++;
@@ -115,14 +119,17 @@ LogicalResult checkGemv(const GemvSpec &spec, std::string &error) {
   if (spec.rows % 16 || spec.depth % (fp8 ? 128 : 32))
     return refuse("expected a multiple of 16 rows, and a depth that is one of "
                   "32, or of 128 with fp8");
-  if (spec.norm &&
-      (spec.heads != 1 || spec.experts || spec.input != GemvType::f32))
-    return refuse(
-        "expected an f32 input without heads or experts to normalize");
+  if (spec.norm && (spec.heads != 1 || spec.input != GemvType::f32))
+    return refuse("expected an f32 input without heads to normalize");
   if (spec.residual && (spec.output != GemvType::f32 || spec.swiglu))
     return refuse("expected a plain f32 output with a residual");
   if (spec.experts && spec.heads != 1)
     return refuse("expected experts without heads");
+  if (spec.splitRows &&
+      (spec.splitRows->heads != spec.heads ||
+       spec.splitRows->latent != spec.depth || spec.input != GemvType::bf16 ||
+       spec.experts || spec.dim != Dim::tokens || spec.maxRows > maxMergedRows))
+    return refuse("expected few rows of bf16, those of attention, to merge");
   if (spec.gather && !spec.experts)
     return refuse("expected experts where slots are gathered");
   if (spec.inputStride % 8 || spec.inputHeadStride % 8)
@@ -148,6 +155,11 @@ GemvEmitter::GemvEmitter(ModuleOp module, StringRef name, const GemvSpec &spec,
   partial = shared(2 * GemvShape::warps * shape.columnTiles * 32 * 16, 16);
   if (spec.norm)
     normPartial = shared(shape.chunk * GemvShape::warps * 4, 16);
+  if (spec.splitRows) {
+    merged = shared(shape.chunk * spec.depth * 2, 16);
+    splitWeights = shared(shape.chunk * spec.splitRows->weightBytes(), 16);
+    usedSplits = shared(shape.chunk * 4, 16);
+  }
   split = rem(warp(), shape.splits);
   group = div(warp(), shape.splits);
 }
@@ -160,10 +172,12 @@ KernelInfo GemvEmitter::emit() {
     inputAt[tile] = offset(input, add(mul(column, shape.inputBytes),
                                       mul(rem(lane(), 4), laneBytes)));
   }
-  if (shape.matrices == 1 && !spec.experts)
-    emitOne();
+  if (spec.experts)
+    emitExperts();
+  else if (spec.heads > 1)
+    emitHeads();
   else
-    emitStack();
+    emitOne();
   return finish();
 }
 
@@ -178,29 +192,63 @@ void GemvEmitter::emitOne() {
   Value first = workgroup(), end = i32(shape.tiles), stride = gridBlocks();
   Batch batch = loadBatch(i32(0), min(first, shape.tiles - 1), i32(0),
                           /*mayEnd=*/false);
+  loadGammas();
   waitAndLaunch();
   multiplyChunks(i32(0), {i32(0), dim(spec.dim)}, first, end, stride, batch);
 }
 
-void GemvEmitter::emitStack() {
-  Type i32Type = getI32Type();
+void GemvEmitter::emitHeads() {
+  Value total = i32(shape.matrices * shape.groups);
+  // The tiles of item `index`, of those of all heads.
+  auto firstTile = [&](Value index) {
+    return mul(rem(index, shape.groups), shape.tilesOfGroup);
+  };
+  auto firstBatch = [&](Value index) {
+    return loadBatch(div(index, shape.groups), firstTile(index), i32(0),
+                     /*mayEnd=*/false);
+  };
+  Value begin = workgroup();
+  Batch batch = firstBatch(min(begin, shape.matrices * shape.groups - 1));
   waitAndLaunch();
-  Value count = spec.experts ? load(i32Type, binding(shape.activeCount))
-                             : i32(spec.heads);
-  loop(workgroup(), mul(count, shape.groups), gridBlocks(), [&](Value index) {
-    Value matrix = div(index, shape.groups);
-    Value first =
-        mul(sub(index, mul(matrix, shape.groups)), shape.tilesOfGroup);
+  loop(begin, total, gridBlocks(), batch, [&](Value index, ValueRange carried) {
+    Value first = firstTile(index);
     Value end = min(add(first, shape.tilesOfGroup), shape.tiles);
-    Rows rows = {i32(0), dim(spec.dim)};
-    if (spec.experts) {
-      matrix = load(i32Type, element(binding(shape.active), i32Type, matrix));
-      Value at = element(binding(shape.offsets), i32Type, matrix);
-      rows = {load(i32Type, at), load(i32Type, offset(at, 4))};
-    }
-    multiplyChunks(matrix, rows, first, end, i32(1),
-                   loadBatch(matrix, first, i32(0), /*mayEnd=*/false));
+    multiplyChunks(div(index, shape.groups), {i32(0), dim(spec.dim)}, first,
+                   end, i32(1), Batch(carried));
+    Value following = add(index, gridBlocks());
+    return ifElse(
+        less(following, total), ValueRange(batch).getTypes(),
+        [&]() -> SmallVector<Value> { return firstBatch(following); },
+        [&]() -> SmallVector<Value> { return SmallVector<Value>(carried); });
   });
+}
+
+void GemvEmitter::emitExperts() {
+  Type i32Type = getI32Type();
+  loadGammas();
+  waitAndLaunch();
+  // What lies behind the active experts is anything: the entry is read beside
+  // their number all the same, and used where it is one of them.
+  auto activeAt = [&](Value index) {
+    Value entry = min(div(index, shape.groups), spec.experts - 1);
+    Value expert =
+        load(i32Type, element(binding(shape.active), i32Type, entry));
+    return max(min(expert, spec.experts - 1), 0);
+  };
+  Value expert = activeAt(workgroup());
+  Value count = load(i32Type, binding(shape.activeCount));
+  loop(workgroup(), mul(count, shape.groups), gridBlocks(), expert,
+       [&](Value index, ValueRange carried) -> SmallVector<Value> {
+         Value matrix = carried[0];
+         Value first = mul(rem(index, shape.groups), shape.tilesOfGroup);
+         Value end = min(add(first, shape.tilesOfGroup), shape.tiles);
+         Value at = element(binding(shape.offsets), i32Type, matrix);
+         Batch batch = loadBatch(matrix, first, i32(0), /*mayEnd=*/false);
+         Rows rows = {load(i32Type, at), load(i32Type, offset(at, 4))};
+         Value following = activeAt(add(index, gridBlocks()));
+         multiplyChunks(matrix, rows, first, end, i32(1), batch);
+         return {following};
+       });
 }
 
 void GemvEmitter::multiplyChunks(Value matrix, Rows rows, Value first,
@@ -211,6 +259,8 @@ void GemvEmitter::multiplyChunks(Value matrix, Rows rows, Value first,
          Rows chunk = {begin, min(following, rows.end)};
          // All warps are done with the rows before.
          barrier();
+         if (spec.splitRows)
+           mergeRows(matrix, chunk);
          prepare(matrix, chunk);
          return multiplyTiles(matrix, chunk, first, end, stride, carried,
                               less(following, rows.end));

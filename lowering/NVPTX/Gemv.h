@@ -7,12 +7,16 @@
 #ifndef DSV2_LOWERING_NVPTX_GEMV_H
 #define DSV2_LOWERING_NVPTX_GEMV_H
 
+#include "lowering/NVPTX/AttentionLatentCombine.h"
 #include "lowering/NVPTX/Formats.h"
 #include "lowering/NVPTX/Kernel.h"
 
 namespace mlir::dsv2::nvptx {
 
 enum class GemvType : uint8_t { bf16, f32 };
+
+/// The most rows of x at once that a product merges from splits.
+inline constexpr int64_t maxMergedRows = 8;
 
 /// y[t][h][n] = sum over k of x'[t][h][k] * w[h][n][k] [+ residual[t][h][n]]
 ///
@@ -26,6 +30,9 @@ enum class GemvType : uint8_t { bf16, f32 };
 /// With swiglu, rows of w alternate as in interleavedRow(), and
 /// y[t][n] = silu(gate[n]) * up[n].
 ///
+/// With splitRows, x is what attention wrote: rows of divided contexts are
+/// merged from the partial results of their splits, and rounded to bf16.
+///
 /// With experts, row s of y is a slot of the expert e with
 /// offsets[e] <= s < offsets[e + 1]. Its row of x is slotToken[s] with gather,
 /// and s without.
@@ -36,6 +43,7 @@ enum class GemvType : uint8_t { bf16, f32 };
 ///   [scales]     f32, with fp8: one for each 128 x 128 of each matrix; with
 ///                swiglu one for the rows of gate in it, then one for up
 ///   [gamma]      f32 [K], with norm
+///   [splits]     the five of SplitCombine, with splitRows
 ///   [offsets]    i32 [experts + 1], with experts, and
 ///   [active]     i32 [experts]: the experts that have slots, then anything
 ///   [activeCount] i32 [1]: how many those are
@@ -53,7 +61,7 @@ struct GemvSpec {
   int64_t maxRows = 16;
   GemvType input = GemvType::bf16;
   GemvType output = GemvType::f32;
-  bool norm = false; ///< without heads and experts
+  bool norm = false; ///< without heads; each expert's rows by themselves
   float epsilon = 1e-6f;
   bool residual = false; ///< with an f32 output
   bool swiglu = false;
@@ -68,6 +76,8 @@ struct GemvSpec {
   int64_t residualStride = 0;  ///< 0: that of y
   int64_t inputHeadStride = 0; ///< from one head to the next; 0: dense
   int64_t outputHeadStride = 0;
+  /// With at most maxMergedRows rows of bf16; the rows are tokens.
+  std::optional<SplitRows> splitRows = std::nullopt;
 };
 
 /// Whether there is a kernel; on failure `error` says in one line why not.

@@ -42,8 +42,9 @@ struct GemvShape {
   int64_t matrices, tilesOfGroup, groups;
   int64_t outputRows, inputStride, outputStride, residualStride;
   int64_t inputHeadStride, outputHeadStride;
-  unsigned scales = 0, gamma = 0, offsets = 0, active = 0, activeCount = 0,
-           slotToken = 0, residual = 0, output = 0, bindings = 0;
+  unsigned scales = 0, gamma = 0, partials = 0, offsets = 0, active = 0,
+           activeCount = 0, slotToken = 0, residual = 0, output = 0,
+           bindings = 0;
 
   Launch launch(const GemvSpec &spec) const;
 };
@@ -65,7 +66,8 @@ private:
 
   void waitAndLaunch();
   void emitOne();
-  void emitStack();
+  void emitHeads();
+  void emitExperts();
   /// All of `rows` with the tiles first, first + stride, ... below end. `batch`
   /// is the first of the tile `first`.
   void multiplyChunks(Value matrix, Rows rows, Value first, Value end,
@@ -76,6 +78,20 @@ private:
 
   // x
   void prepare(Value matrix, Rows rows);
+  /// The same where a chunk has one row: all warps share it, and it is read
+  /// once.
+  void prepareOne(Value matrix, Rows rows);
+  /// Reads what prepareOne() needs of gamma, before the launch waits, where
+  /// there are registers for it.
+  void loadGammas();
+  SmallVector<Value> gammasOf(int64_t round);
+  /// Whether the only row of a chunk stays in registers.
+  bool holdsRow() const;
+  int64_t roundsOfRow() const;
+  Value factorOf(Value sumOfSquares);
+  /// Collects the rows of a chunk in shared memory, where contexts may be
+  /// divided.
+  void mergeRows(Value matrix, Rows rows);
   /// The row of x for row `row` of the chunk.
   Value inputAddress(Value matrix, Rows rows, Value row);
   /// body(item) for the items (eight k each) of this lane in virtual warp
@@ -120,6 +136,8 @@ private:
   const GemvSpec spec;
   const GemvShape shape;
   Value input, inputScale, partial, normPartial; ///< shared memory
+  Value merged, splitWeights, usedSplits;        ///< of mergeRows()
+  SmallVector<SmallVector<Value>> gammas;        ///< of loadGammas(), by round
   Value split, group;                            ///< of this warp
   Value inputAt[2]; ///< this lane's prepared x, for each column tile
 };

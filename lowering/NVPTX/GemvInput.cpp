@@ -23,7 +23,70 @@ static int64_t partsAtOnce(const GemvSpec &spec, int64_t parts) {
   return std::min<int64_t>(parts, many ? 2 : 4);
 }
 
+int64_t GemvEmitter::roundsOfRow() const {
+  int64_t depth = hasGroups(spec.format) ? paddedDepth(spec.depth) : spec.depth;
+  return llvm::divideCeil(depth / 8, 32 * virtualWarps);
+}
+
+bool GemvEmitter::holdsRow() const {
+  // Eight values a round, and as many of gamma.
+  return shape.chunk == 1 && roundsOfRow() <= (spec.norm ? 4 : 8);
+}
+
+SmallVector<Value> GemvEmitter::gammasOf(int64_t round) {
+  return loadEight(binding(shape.gamma),
+                   add(thread(), round * 32 * virtualWarps), GemvType::f32);
+}
+
+void GemvEmitter::loadGammas() {
+  // Quants have scales on their way too: few registers are left.
+  int64_t most = hasGroups(spec.format) ? 2 : 4;
+  if (spec.norm && holdsRow() && roundsOfRow() <= most)
+    for (int64_t round = 0; round < roundsOfRow(); ++round)
+      gammas.push_back(gammasOf(round));
+}
+
+Value GemvEmitter::factorOf(Value sumOfSquares) {
+  return rsqrt(fma(sumOfSquares, f32(1.0f / static_cast<float>(spec.depth)),
+                   f32(spec.epsilon)));
+}
+
+void GemvEmitter::prepareOne(Value matrix, Rows rows) {
+  static_assert(GemvShape::warps == virtualWarps);
+  Value address = inputAddress(matrix, rows, i32(0));
+  SmallVector<SmallVector<Value>> values;
+  for (int64_t round = 0; round < roundsOfRow(); ++round)
+    values.push_back(loadEight(
+        address, add(thread(), round * 32 * virtualWarps), spec.input));
+  if (spec.norm) {
+    Value sum = f32(0);
+    for (ArrayRef<Value> eight : values)
+      for (Value value : eight)
+        sum = fma(value, value, sum);
+    sum = warpSum(sum);
+    Value place = element(normPartial, getF32Type(), warp());
+    ifThen(equal(lane(), 0), [&] { store(sum, place); });
+    barrier();
+    Value total = load(getF32Type(), normPartial);
+    for (int64_t part = 1; part < virtualWarps; ++part)
+      total = fadd(total, load(getF32Type(), offset(normPartial, 4 * part)));
+    Value factor = factorOf(total);
+    for (auto [round, eight] : llvm::enumerate(values)) {
+      SmallVector<Value> scales = gammas.empty()
+                                      ? gammasOf(static_cast<int64_t>(round))
+                                      : gammas[round];
+      for (auto [value, scale] : llvm::zip_equal(eight, scales))
+        value = fmul(fmul(value, factor), scale);
+    }
+  }
+  for (auto [round, eight] : llvm::enumerate(values))
+    prepareEight(eight, add(thread(), round * 32 * virtualWarps), i32(0));
+  barrier();
+}
+
 void GemvEmitter::prepare(Value matrix, Rows rows) {
+  if (holdsRow())
+    return prepareOne(matrix, rows);
   Value count = sub(rows.end, rows.first);
   int64_t together = std::min<int64_t>(llvm::bit_ceil(uint64_t(shape.chunk)),
                                        GemvShape::warps);
@@ -38,10 +101,6 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
                       [&](Value part, ValueRange carried) {
                         return body(add(firstPart, part), carried);
                       });
-  };
-  auto meanToFactor = [&](Value sum) {
-    return rsqrt(fma(sum, f32(1.0f / static_cast<float>(spec.depth)),
-                     f32(spec.epsilon)));
   };
   auto prepareRow = [&](Value address, Value row, Value factor) {
     forEachPart({}, [&](Value part, ValueRange) {
@@ -62,7 +121,7 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
             sum[0] = fadd(sum[0], square);
           return sum;
         })[0];
-        factor = meanToFactor(sum);
+        factor = factorOf(sum);
       }
       prepareRow(address, row, factor);
     });
@@ -95,14 +154,72 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
       Value sum = load(getF32Type(), partials);
       for (int64_t part = 1; part < virtualWarps; ++part)
         sum = fadd(sum, load(getF32Type(), offset(partials, 4 * part)));
-      factor = meanToFactor(sum);
+      factor = factorOf(sum);
     }
     prepareRow(address, row, factor);
   });
   barrier();
 }
 
+void GemvEmitter::mergeRows(Value matrix, Rows rows) {
+  SplitCombine splits(*this, *spec.splitRows, shape.partials);
+  Type i32Type = getI32Type();
+  VectorType four = vectorOf(4, i32Type);
+  Value count = sub(rows.end, rows.first);
+
+  // Rows of one split as attention wrote them; of others, anything.
+  int64_t pieces = spec.depth / 8; // 16 bytes each
+  Value last = sub(mul(count, pieces), 1);
+  SmallVector<Value> copied, places;
+  for (int64_t i = 0; i < shape.chunk * pieces; i += GemvShape::threads) {
+    Value index = min(add(thread(), i), last);
+    Value row = div(index, pieces), piece = sub(index, mul(row, pieces));
+    Value from = mul(toI64(add(rows.first, row)), shape.inputStride);
+    from = add(from, mul(toI64(matrix), shape.inputHeadStride));
+    from = add(from, toI64(mul(piece, 8)));
+    copied.push_back(load(four, offset(binding(0), mul(from, 2))));
+    places.push_back(offset(merged, mul(index, 16)));
+  }
+
+  // A warp weights the splits of a row.
+  static_assert(GemvShape::warps >= maxMergedRows);
+  auto partialRow = [&](Value row) {
+    return add(mul(add(rows.first, row), spec.heads), matrix);
+  };
+  auto weightsOf = [&](Value row) {
+    return offset(splitWeights, mul(row, spec.splitRows->weightBytes()));
+  };
+  Value own = warp();
+  ifThen(less(own, count), [&] {
+    SmallVector<Value> logs = splits.loadLogs(partialRow(own));
+    Value used = splits.usedSplits(add(rows.first, own));
+    splits.storeWeights(logs, used, weightsOf(own));
+    Value place = element(usedSplits, i32Type, own);
+    ifThen(equal(lane(), 0), [&] { store(used, place); });
+  });
+  for (auto [value, place] : llvm::zip_equal(copied, places))
+    store(value, place);
+  barrier();
+
+  // One row has all the loads that there are registers for.
+  int64_t atOnce = shape.chunk == 1 ? 16 : 8;
+  int64_t pairs = spec.depth / 2;
+  loop(thread(), mul(count, pairs), GemvShape::threads, [&](Value index) {
+    Value row = div(index, pairs);
+    Value used = load(i32Type, element(usedSplits, i32Type, row));
+    ifThen(less(i32(0), used), [&] {
+      Value column = mul(sub(index, mul(row, pairs)), 2);
+      Value pair = splits.merge(partialRow(row), used, weightsOf(row), column,
+                                2, atOnce)[0];
+      store(pair, offset(merged, mul(index, 4)));
+    });
+  });
+  barrier();
+}
+
 Value GemvEmitter::inputAddress(Value matrix, Rows rows, Value row) {
+  if (spec.splitRows)
+    return offset(merged, mul(row, spec.depth * 2));
   Type i32Type = getI32Type();
   Value index = add(rows.first, row);
   if (spec.gather)
@@ -177,16 +294,19 @@ void GemvEmitter::prepareItems(Value address, Value row, Value part,
                                int64_t parts, Value factor) {
   int64_t depth = hasGroups(spec.format) ? paddedDepth(spec.depth) : spec.depth;
   forEachItem(depth / 8, part, {}, [&](Value first, ValueRange) {
+    // All loads are on their way before the first value is used.
+    SmallVector<SmallVector<Value>> values, scales;
     for (int64_t i = 0; i < parts; ++i) {
       Value item = add(first, 32 * i);
-      SmallVector<Value> values = loadEight(address, item, spec.input);
-      if (spec.norm) {
-        SmallVector<Value> gammas =
-            loadEight(binding(shape.gamma), item, GemvType::f32);
+      values.push_back(loadEight(address, item, spec.input));
+      if (spec.norm)
+        scales.push_back(loadEight(binding(shape.gamma), item, GemvType::f32));
+    }
+    for (int64_t i = 0; i < parts; ++i) {
+      if (spec.norm)
         for (int64_t k = 0; k < 8; ++k)
-          values[k] = fmul(fmul(values[k], factor), gammas[k]);
-      }
-      prepareEight(values, item, row);
+          values[i][k] = fmul(fmul(values[i][k], factor), scales[i][k]);
+      prepareEight(values[i], add(first, 32 * i), row);
     }
     return SmallVector<Value>();
   });
@@ -208,14 +328,17 @@ void GemvEmitter::prepareEight(SmallVector<Value> values, Value item,
       largest = fmax(largest, fabs(values[i]));
     largest = warpMax(largest, scaleLanes);
     Value inverse;
+    // Divisions that round correctly branch, and would divide the loads of a
+    // row from each other. What is next to nothing becomes zeros.
     if (groups) {
       // int4 products are 16 times too large, which a power of two undoes.
       float unit = spec.format == WeightFormat::int4 ? 16.0f : 1.0f;
-      scale = fdiv(largest, f32(127.0f * unit));
-      inverse = select(fless(f32(0), largest), fdiv(f32(127), largest), f32(0));
+      scale = fmul(largest, f32(1.0f / (127.0f * unit)));
+      inverse = select(fless(f32(1e-30f), largest),
+                       fmul(f32(127), rcp(largest)), f32(0));
     } else {
-      scale = fdiv(fmax(largest, f32(1e-4f)), f32(448));
-      inverse = fdiv(f32(1), scale);
+      scale = fmul(fmax(largest, f32(1e-4f)), f32(1.0f / 448));
+      inverse = rcp(scale);
     }
     for (Value &value : values)
       value = fmul(value, inverse);

@@ -2,66 +2,49 @@
 //
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lane l of a token's warp holds experts l, l + 32, and so on. A choice is an
-// i32 key that orders like its f32; 0 is below every key and marks an expert
-// that is taken or does not exist.
-//
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/MoeRoute.h"
-#include "lowering/NVPTX/RowArgmax.h"
+#include "lowering/NVPTX/MoeRouter.h"
+#include "lowering/NVPTX/OrderedKey.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "llvm/Support/MathExtras.h"
 
 #include <limits>
 
 namespace mlir::dsv2::nvptx {
-namespace {
 
-constexpr int64_t tokensPerBlock = 4;
-constexpr float lowest = -std::numeric_limits<float>::infinity();
+static constexpr int64_t tokensPerBlock = 4;
+static constexpr float lowest = -std::numeric_limits<float>::infinity();
 
-class Router {
-public:
-  Router(KernelBuilder &k, const RouteSpec &spec)
-      : k(k), spec(spec), slots(llvm::divideCeil(spec.experts, 32)),
-        lane(k.lane()) {
-    // Scores by expert, for the lanes that look other experts up.
-    Value all = k.shared(4 * spec.experts * tokensPerBlock);
-    Value warp = k.shiftRight(k.thread(), 5);
-    table = k.offset(all, k.mul(warp, 4 * spec.experts));
-  }
+MoeRouter::MoeRouter(KernelBuilder &k, const RouteSpec &spec, int64_t warps)
+    : k(k), spec(spec), slots(llvm::divideCeil(spec.experts, 32)),
+      lane(k.lane()) {
+  // Scores by expert, for the lanes that look other experts up.
+  Value all = k.shared(4 * spec.experts * warps);
+  table = k.offset(all, k.mul(k.warp(), 4 * spec.experts));
+}
 
-  void score(Value logits);
-  void choose(Value bias);
-  void limitGroups();
-  void select(Value weights, Value experts);
+void MoeRouter::route(Value token) {
+  Type f32 = k.getF32Type(), i32 = k.getI32Type();
+  RouteBindings at(spec);
+  auto rowOf = [&](unsigned binding, Type type, int64_t width) {
+    return k.element(k.binding(binding), type, k.mul(k.toI64(token), width));
+  };
+  score(rowOf(at.logits, f32, spec.experts));
+  choose(spec.bias ? k.binding(at.bias) : Value());
+  if (spec.topGroups < spec.groups)
+    limitGroups();
+  select();
+  Value weights = rowOf(at.weights, f32, spec.slotsPerToken());
+  Value experts = rowOf(at.experts, i32, spec.slotsPerToken());
+  k.ifThen(k.less(lane, spec.slotsPerToken()), [&] {
+    k.store(myWeight, k.element(weights, f32, lane));
+    k.store(myExpert, k.element(experts, i32, lane));
+  });
+}
 
-private:
-  KernelBuilder &k;
-  const RouteSpec &spec;
-  int64_t slots;
-  Value lane, table;
-  SmallVector<Value> scores, choices, keys;
-
-  Value expertOf(int64_t slot) { return k.add(lane, 32 * slot); }
-  bool isWhole(int64_t slot) { return 32 * (slot + 1) <= spec.experts; }
-  /// value() where the expert of `slot` exists, `other` beyond.
-  Value orElse(int64_t slot, Value other, llvm::function_ref<Value()> value) {
-    if (isWhole(slot))
-      return value();
-    return k.ifElse(
-        k.less(expertOf(slot), spec.experts), other.getType(),
-        [&] { return SmallVector<Value>{value()}; },
-        [&] { return SmallVector<Value>{other}; })[0];
-  }
-  void publish(ArrayRef<Value> values);
-  /// 1 for each group in the best, as bits of an i32.
-  Value keptGroups();
-};
-
-void Router::score(Value logits) {
+void MoeRouter::score(Value logits) {
   Type f32 = k.getF32Type();
   SmallVector<Value> x;
   for (int64_t s = 0; s < slots; ++s)
@@ -88,7 +71,7 @@ void Router::score(Value logits) {
     s = k.fdiv(s, sum);
 }
 
-void Router::choose(Value bias) {
+void MoeRouter::choose(Value bias) {
   Type f32 = k.getF32Type();
   choices = scores;
   if (bias)
@@ -106,7 +89,7 @@ void Router::choose(Value bias) {
   }
 }
 
-void Router::publish(ArrayRef<Value> values) {
+void MoeRouter::publish(ArrayRef<Value> values) {
   k.warpSync(); // the lanes have read what was there
   for (auto [s, value] : llvm::enumerate(values)) {
     auto put = [&, s = s, value = value] {
@@ -120,7 +103,7 @@ void Router::publish(ArrayRef<Value> values) {
   k.warpSync();
 }
 
-Value Router::keptGroups() {
+Value MoeRouter::keptGroups() {
   // Lane g ranks group g, from the choices of its experts one after the other.
   Type f32 = k.getF32Type();
   int64_t size = spec.experts / spec.groups;
@@ -154,7 +137,7 @@ Value Router::keptGroups() {
   return k.ballot(k.both(isGroup, k.less(before, spec.topGroups)));
 }
 
-void Router::limitGroups() {
+void MoeRouter::limitGroups() {
   int64_t size = spec.experts / spec.groups;
   Value kept = keptGroups();
   for (auto [s, key] : llvm::enumerate(keys)) {
@@ -165,10 +148,12 @@ void Router::limitGroups() {
   }
 }
 
-void Router::select(Value weights, Value experts) {
-  Type f32 = k.getF32Type(), i32 = k.getI32Type();
+void MoeRouter::select() {
+  Type f32 = k.getF32Type();
   publish(scores);
-  Value sum = k.f32(0.0f), myWeight = k.f32(0.0f), myExpert = k.i32(0);
+  Value sum = k.f32(0.0f);
+  myWeight = k.f32(0.0f);
+  myExpert = k.i32(0);
   for (int64_t i = 0; i < spec.topK; ++i) {
     // The lane's best; the first of equals stays.
     Value key = keys[0], at = expertOf(0);
@@ -193,35 +178,23 @@ void Router::select(Value weights, Value experts) {
     myWeight = k.fdiv(myWeight, k.fadd(sum, k.f32(spec.normEpsilon)));
   if (spec.scale != 1.0f)
     myWeight = k.fmul(myWeight, k.f32(spec.scale));
-  k.ifThen(k.less(lane, spec.topK), [&] {
-    k.store(myWeight, k.element(weights, f32, lane));
-    k.store(myExpert, k.element(experts, i32, lane));
-  });
+  if (spec.shared) {
+    Value isShared = k.less(k.i32(spec.topK - 1), lane);
+    myWeight = k.select(isShared, k.f32(1.0f), myWeight);
+    myExpert =
+        k.select(isShared, k.add(lane, spec.experts - spec.topK), myExpert);
+  }
 }
-
-} // namespace
 
 KernelInfo emitRoute(ModuleOp module, StringRef name, const RouteSpec &spec) {
   Launch launch;
   launch.threads = 32 * tokensPerBlock;
   launch.workgroups = {.count = 1, .tile = tokensPerBlock, .dim = Dim::tokens};
-  KernelBuilder k(module, name, spec.bias ? 4 : 3, launch);
+  KernelBuilder k(module, name, RouteBindings(spec).count, launch);
   k.launchDependents();
-  Type f32 = k.getF32Type();
   Value token = k.add(k.mul(k.workgroup(), tokensPerBlock), k.warp());
-  Router router(k, spec);
-  k.ifThen(k.less(token, k.dim(Dim::tokens)), [&] {
-    auto rowOf = [&](Value base, Type type, int64_t width) {
-      return k.element(base, type, k.mul(k.toI64(token), width));
-    };
-    router.score(rowOf(k.binding(0), f32, spec.experts));
-    router.choose(spec.bias ? k.binding(1) : Value());
-    if (spec.topGroups < spec.groups)
-      router.limitGroups();
-    unsigned next = spec.bias ? 2 : 1;
-    router.select(rowOf(k.binding(next), f32, spec.topK),
-                  rowOf(k.binding(next + 1), k.getI32Type(), spec.topK));
-  });
+  MoeRouter router(k, spec, tokensPerBlock);
+  k.ifThen(k.less(token, k.dim(Dim::tokens)), [&] { router.route(token); });
   return k.finish();
 }
 

@@ -12,7 +12,7 @@
 
 namespace mlir::dsv2::nvptx {
 
-/// A warp routes one token; `topK` and `groups` are at most 32.
+/// A warp routes one token; `topK + shared` and `groups` are at most 32.
 KernelInfo emitRoute(ModuleOp module, StringRef name, const RouteSpec &spec);
 
 } // namespace mlir::dsv2::nvptx

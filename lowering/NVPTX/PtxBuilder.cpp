@@ -255,7 +255,7 @@ Value PtxBuilder::loadStream(Type type, Value pointer) {
   unsigned bytes = naturalAlignment(type);
   // Narrow types travel in 16 bits, wide ones as vectors of 32.
   if (bytes < 4)
-    return bitcast(ptx("ld.global.nc.L1::no_allocate.b16 $0, [$1];", "=h,l",
+    return bitcast(ptx("ld.global.L1::no_allocate.b16 $0, [$1];", "=h,l",
                        getI16Type(), pointer)[0],
                    type);
   unsigned words = bytes / 4;
@@ -271,8 +271,8 @@ Value PtxBuilder::loadStream(Type type, Value pointer) {
   }
   SmallVector<Type> results(words, getI32Type());
   SmallVector<Value> parts =
-      ptx("ld.global.nc.L1::no_allocate" + suffix + ".b32 " + registers +
-              ", [$" + std::to_string(words) + "];",
+      ptx("ld.global.L1::no_allocate" + suffix + ".b32 " + registers + ", [$" +
+              std::to_string(words) + "];",
           constraints + ",l", results, pointer);
   if (words == 1)
     return bitcast(parts[0], type);
@@ -420,12 +420,11 @@ Value PtxBuilder::ballot(Value condition) {
                                   NVVM::VoteSyncKind::ballot);
 }
 
-void PtxBuilder::waitForPrevious() {
-  NVVM::GriddepcontrolOp::create(*this, NVVM::GridDepActionKind::wait);
-}
+// The intrinsics say that they touch no memory: LLVM could move accesses
+// across.
+void PtxBuilder::waitForPrevious() { ptx("griddepcontrol.wait;", "", {}, {}); }
 void PtxBuilder::launchDependents() {
-  NVVM::GriddepcontrolOp::create(*this,
-                                 NVVM::GridDepActionKind::launch_dependents);
+  ptx("griddepcontrol.launch_dependents;", "", {}, {});
 }
 
 //===----------------------------------------------------------------------===//

@@ -119,8 +119,9 @@ public:
   /// Loads and stores `type`, naturally aligned unless `alignment` says less.
   Value load(Type type, Value pointer, unsigned alignment = 0);
   void store(Value value, Value pointer, unsigned alignment = 0);
-  /// A load of what no kernel of the step writes (a weight): through the
-  /// read-only cache, and without keeping it in L1.
+  /// A load of what no kernel of the step writes (a weight), without keeping it
+  /// in L1. Before waitForPrevious() it is on its way while that waits: loads
+  /// through the read-only cache (.nc) would not be, since ptxas moves them.
   Value loadStream(Type type, Value pointer);
   Value extract(Value vector, int64_t index);
   Value insert(Value scalar, Value vector, int64_t index);

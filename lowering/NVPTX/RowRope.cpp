@@ -23,6 +23,32 @@ Columns rotate(RowEmitter &k, const Columns &x, const Columns &table) {
   return y;
 }
 
+/// Rotates four elements of a head: `piece` of those of `token`, counted by
+/// head.
+void rotatePiece(RowEmitter &k, const RopeSpec &spec, Value x, Value y,
+                 Value table, Value token, Value piece) {
+  Type from = elementType(k.getContext(), spec.bf16Input);
+  Type to = elementType(k.getContext(), spec.bf16Output);
+  Value head = k.div(piece, spec.rope / 4);
+  Value column = k.shiftLeft(k.rem(piece, spec.rope / 4), 2);
+  auto rowOf = [&](Value base, Type type, const HeadSlices &slices) {
+    Value row = k.rowAt(base, type, token, slices.tokenStride, slices.offset);
+    return k.rowAt(row, type, head, slices.headStride);
+  };
+  Columns values = k.loadColumns(rowOf(x, from, spec.input), from, column);
+  Columns factors = k.loadColumns(table, k.getF32Type(), column);
+  k.storeColumns(rotate(k, values, factors), rowOf(y, to, spec.output), to,
+                 column);
+}
+
+/// The row of the table for the position of `token`.
+Value tableOf(RowEmitter &k, unsigned positions, unsigned table, Value token,
+              int64_t rope) {
+  Type i32 = k.getI32Type();
+  Value position = k.load(i32, k.element(k.binding(positions), i32, token));
+  return k.rowAt(k.binding(table), k.getF32Type(), position, rope);
+}
+
 } // namespace
 
 KernelInfo emitRope(ModuleOp module, StringRef name, const RopeSpec &spec) {
@@ -32,40 +58,21 @@ KernelInfo emitRope(ModuleOp module, StringRef name, const RopeSpec &spec) {
   launch.workgroups = {.count = 1, .tile = 1, .dim = Dim::tokens};
   RowEmitter k(module, name, 4, launch);
   k.launchDependents();
-  Type from = elementType(k.getContext(), spec.bf16Input);
-  Type to = elementType(k.getContext(), spec.bf16Output);
   Value token = k.workgroup();
-  Value position =
-      k.load(k.getI32Type(), k.element(k.binding(1), k.getI32Type(), token));
-  Value table = k.rowAt(k.binding(2), k.getF32Type(), position, spec.rope);
-  Value x = k.rowAt(k.binding(0), from, token, spec.input.tokenStride,
-                    spec.input.offset);
-  Value y = k.rowAt(k.binding(3), to, token, spec.output.tokenStride,
-                    spec.output.offset);
+  Value table = tableOf(k, 1, 2, token, spec.rope);
   k.loop(k.thread(), k.i32(pieces), launch.threads, [&](Value piece) {
-    Value head = k.div(piece, spec.rope / 4);
-    Value column = k.shiftLeft(k.rem(piece, spec.rope / 4), 2);
-    Columns values = k.loadColumns(
-        k.rowAt(x, from, head, spec.input.headStride), from, column);
-    Columns factors = k.loadColumns(table, k.getF32Type(), column);
-    k.storeColumns(rotate(k, values, factors),
-                   k.rowAt(y, to, head, spec.output.headStride), to, column);
+    rotatePiece(k, spec, k.binding(0), k.binding(3), table, token, piece);
   });
   return k.finish();
 }
 
-KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
-                           const CacheAppendSpec &spec) {
+/// The cache row of `token`, by all threads of a block.
+static void appendRow(RowEmitter &k, const CacheAppendSpec &spec, Value token,
+                      int64_t threads) {
   CacheRow layout{spec.format, spec.latent, spec.rope};
-  Launch launch;
-  launch.threads = rowThreads(std::max(spec.latent, spec.rope));
-  launch.workgroups = {.count = 1, .tile = 1, .dim = Dim::tokens};
-  RowEmitter k(module, name, 6, launch);
-  k.launchDependents();
   Type type = elementType(k.getContext(), spec.bf16Input);
   Type f32 = k.getF32Type(), i32 = k.getI32Type();
-  Value scratch = k.shared(4 * launch.threads / 32);
-  Value token = k.workgroup();
+  Value scratch = k.shared(4 * threads / 32);
   Value kv = k.rowAt(k.binding(0), type, token, spec.stride, spec.offset);
   Value cacheRow = k.load(i32, k.element(k.binding(4), i32, token));
   Value row = k.rowAt(k.binding(5), k.getI8Type(), cacheRow, layout.bytes());
@@ -80,7 +87,7 @@ KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
   Value squares = k.f32(0.0f);
   for (Value v : latent)
     squares = k.fma(v, v, squares);
-  Value inverse = inverseRms(k, k.blockSum(squares, launch.threads, scratch),
+  Value inverse = inverseRms(k, k.blockSum(squares, threads, scratch),
                              spec.latent, spec.epsilon);
   k.ifThen(exists, [&] {
     Columns factors = k.loadColumns(k.binding(1), f32, column);
@@ -101,13 +108,38 @@ KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
     });
   });
   k.ifThen(k.less(column, spec.rope), [&] {
-    Value position = k.load(i32, k.element(k.binding(2), i32, token));
-    Value table = k.rowAt(k.binding(3), f32, position, spec.rope);
+    Value table = tableOf(k, 2, 3, token, spec.rope);
     Columns values = k.loadColumns(kv, type, k.add(column, spec.latent));
     Columns factors = k.loadColumns(table, f32, column);
     Type element = elementType(k.getContext(), spec.format != CacheFormat::f32);
     k.storeColumns(rotate(k, values, factors),
                    k.offset(row, layout.keyOffset()), element, column);
+  });
+}
+
+KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
+                           const CacheAppendSpec &spec) {
+  Launch launch;
+  launch.threads = rowThreads(std::max(spec.latent, spec.rope));
+  int64_t pieces = spec.queries ? spec.queries->heads * (spec.rope / 4) : 0;
+  int64_t blocks = 1 + llvm::divideCeil(pieces, launch.threads);
+  launch.workgroups = {.count = blocks, .tile = 1, .dim = Dim::tokens};
+  RowEmitter k(module, name, spec.queries ? 8 : 6, launch);
+  k.launchDependents();
+  Value token = k.div(k.workgroup(), blocks);
+  if (!spec.queries) {
+    appendRow(k, spec, token, launch.threads);
+    return k.finish();
+  }
+  Value block = k.rem(k.workgroup(), blocks);
+  k.ifThen(k.equal(block, 0),
+           [&] { appendRow(k, spec, token, launch.threads); });
+  k.ifThen(k.less(k.i32(0), block), [&] {
+    Value piece = k.add(k.mul(k.sub(block, 1), launch.threads), k.thread());
+    k.ifThen(k.less(piece, pieces), [&] {
+      rotatePiece(k, *spec.queries, k.binding(6), k.binding(7),
+                  tableOf(k, 2, 3, token, spec.rope), token, piece);
+    });
   });
   return k.finish();
 }

@@ -13,6 +13,8 @@
 
 #include "lowering/NVPTX/RowEmitter.h"
 
+#include <optional>
+
 namespace mlir::dsv2::nvptx {
 
 /// Where [T][H][n] slices lie in a wider buffer; all in elements.
@@ -71,7 +73,8 @@ struct CacheRow {
 /// key. cache[cacheRows[t]] = [norm(kv[t][:latent]) * gamma,
 ///                             rotate(kv[t][latent:], positions[t])].
 /// Bindings: kv, gamma f32 [latent], positions i32 [T], table f32, cacheRows
-/// i32 [T], cache. A block writes one row.
+/// i32 [T], cache. A block writes one row. With `queries` other blocks of the
+/// launch rotate those, and their x and y of RopeSpec are bound behind.
 struct CacheAppendSpec {
   int64_t latent;
   int64_t rope;       ///< a multiple of 4
@@ -80,6 +83,7 @@ struct CacheAppendSpec {
   float epsilon;
   bool bf16Input = false; ///< else f32
   CacheFormat format = CacheFormat::bf16;
+  std::optional<RopeSpec> queries; ///< of the same `rope`
 };
 KernelInfo emitCacheAppend(ModuleOp module, StringRef name,
                            const CacheAppendSpec &spec);

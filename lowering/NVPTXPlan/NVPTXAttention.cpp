@@ -26,6 +26,25 @@ static constexpr int64_t kSplitTokens = 512;
 static constexpr int64_t kPartialBytes = int64_t(512) << 20;
 static constexpr int64_t kLeastSplits = 8, kMostSplits = 128;
 
+/// SMs of a Hopper GPU.
+static constexpr int64_t kMultiprocessors = 132;
+
+/// The most splits of a context. A model that is compiled for so many sequences
+/// that they fill most of a GPU by themselves has no more than fill it: partial
+/// results cost more than the cache of half a split where heads are many. With
+/// fewer sequences a single long one should still keep all of it busy.
+static int64_t mostSplits(LatentAttentionSpec spec) {
+  int64_t items =
+      spec.sequences * llvm::divideCeil(spec.heads, attentionTileRows);
+  if (items >= kMultiprocessors * 3 / 4)
+    return llvm::bit_ceil<uint64_t>(
+        llvm::divideCeil(kMultiprocessors * 9 / 10, items));
+  spec.maxSplits = 1;
+  uint64_t fitting = std::max<int64_t>(kPartialBytes / spec.partialBytes(), 1);
+  return std::clamp<int64_t>(llvm::bit_floor(fitting), kLeastSplits,
+                             kMostSplits);
+}
+
 /// Physical rows are numbered by i32, however many a session has.
 static int64_t maxCacheRows(LatentCacheType cache) {
   return std::numeric_limits<int32_t>::max() / cache.getPage() *
@@ -75,22 +94,27 @@ FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
   spec.epsilon = static_cast<float>(op.getEps().convertToDouble());
   spec.bf16Input = kv.elementType.isBF16();
   spec.format = *format;
+  SmallVector<BindingAttr> bindings = {
+      kv.binding(Access::In),
+      gamma.binding(Access::In),
+      builder.batch(BatchField::Positions),
+      builder.ropeTable(op.getRope(), spec.rope),
+      builder.batch(BatchField::CacheRows),
+      builder.cache(op.getLayer(), Access::Out)};
+  if (RopeOp rotation = rotationWith(op)) {
+    spec.queries = rotationOf(rotation, builder);
+    if (!spec.queries)
+      return false;
+    bindings.push_back(builder.view(rotation.getInput()).binding(Access::In));
+    bindings.push_back(builder.view(rotation.getResult()).binding(Access::Out));
+  }
   std::string name =
       ("latent_append_" + cacheName(spec.format) + "_" + Twine(spec.latent) +
        "_" + Twine(spec.rope) + "_stride" + Twine(spec.stride) +
-       (spec.bf16Input ? "_frombf16" : "") + "_eps" + bitsOf(spec.epsilon))
+       (spec.bf16Input ? "_frombf16" : "") + "_eps" + bitsOf(spec.epsilon) +
+       (spec.queries ? "_" + nameOf(*spec.queries) : ""))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitCacheAppend(module, symbol, spec);
-                 },
-                 {kv.binding(Access::In), gamma.binding(Access::In),
-                  builder.batch(BatchField::Positions),
-                  builder.ropeTable(op.getRope(), spec.rope),
-                  builder.batch(BatchField::CacheRows),
-                  builder.cache(op.getLayer(), Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(op, builder, {name, bindings}, emitCacheAppend, spec);
 }
 
 FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
@@ -114,10 +138,7 @@ FailureOr<bool> NVPTXProvider::latentAttention(LatentAttentionOp op,
   // Many tokens keep the device busy without dividing the context.
   spec.splitTokens =
       hasManyTokens(op) ? llvm::alignTo(spec.maxContext, 64) : kSplitTokens;
-  spec.maxSplits = 1;
-  uint64_t fitting = std::max<int64_t>(kPartialBytes / spec.partialBytes(), 1);
-  spec.maxSplits =
-      std::clamp<int64_t>(llvm::bit_floor(fitting), kLeastSplits, kMostSplits);
+  spec.maxSplits = mostSplits(spec);
   std::string reason;
   if (output.elementType.isBF16() &&
       succeeded(checkLatentAttention(spec, reason)))
@@ -146,29 +167,32 @@ FailureOr<bool> NVPTXProvider::tiledAttention(LatentAttentionOp op,
   BindingAttr sums = builder.scratch(
       "partial_sums", divided ? spec.partialSumBytes() : 16, Access::Out);
   TensorView output = builder.view(op.getResult());
-  if (failed(use(op, builder, "latent_attention" + suffix,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitLatentAttention(module, symbol, spec);
-                 },
-                 {builder.view(op.getQLatent()).binding(Access::In),
-                  builder.view(op.getQRope()).binding(Access::In),
-                  builder.cache(op.getLayer(), Access::In),
-                  builder.batch(BatchField::QueryOffsets),
-                  builder.batch(BatchField::ContextLengths),
-                  builder.batch(BatchField::PageTable),
-                  output.binding(Access::Out), partials, sums})))
+  if (failed(dispatchKernel(op, builder,
+                            {"latent_attention" + suffix,
+                             {builder.view(op.getQLatent()).binding(Access::In),
+                              builder.view(op.getQRope()).binding(Access::In),
+                              builder.cache(op.getLayer(), Access::In),
+                              builder.batch(BatchField::QueryOffsets),
+                              builder.batch(BatchField::ContextLengths),
+                              builder.batch(BatchField::PageTable),
+                              output.binding(Access::Out), partials, sums}},
+                            emitLatentAttention, spec)))
     return failure();
-  if (divided && failed(use(op, builder, "latent_combine" + suffix,
-                            [&](ModuleOp module, StringRef symbol) {
-                              return emitLatentCombine(module, symbol, spec);
-                            },
-                            {readable(partials), readable(sums),
-                             builder.batch(BatchField::Positions),
-                             builder.batch(BatchField::TokenSequence),
-                             builder.batch(BatchField::ContextLengths),
-                             output.binding(Access::InOut)})))
-    return failure();
-  return true;
+  if (!divided)
+    return true;
+  KernelCall combine = {"latent_combine" + suffix,
+                        {readable(partials), readable(sums),
+                         builder.batch(BatchField::Positions),
+                         builder.batch(BatchField::TokenSequence),
+                         builder.batch(BatchField::ContextLengths)}};
+  if (HeadProjectOp product = mergingProduct(op)) {
+    dividedInputs[product] = {splitRowsOf(spec), combine.bindings};
+    if (spec.tokens <= mergedTokens)
+      return true;
+    combine.range.first = mergedTokens + 1;
+  }
+  combine.bindings.push_back(output.binding(Access::InOut));
+  return dispatchKernel(op, builder, combine, emitLatentCombine, spec);
 }
 
 FailureOr<bool> NVPTXProvider::rowAttention(LatentAttentionOp op,
@@ -191,17 +215,14 @@ FailureOr<bool> NVPTXProvider::rowAttention(LatentAttentionOp op,
        "_page" + Twine(spec.pageSize) + "x" + Twine(spec.pagesPerSequence) +
        "_scale" + bitsOf(spec.scale))
           .str();
-  if (failed(use(op, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitRowAttention(module, symbol, spec);
-                 },
-                 {latents.binding(Access::In),
-                  builder.view(op.getQRope()).binding(Access::In),
-                  builder.cache(op.getLayer(), Access::In),
-                  builder.batch(BatchField::Positions),
-                  builder.batch(BatchField::TokenSequence),
-                  builder.batch(BatchField::PageTable),
-                  output.binding(Access::Out)})))
-    return failure();
-  return true;
+  return dispatchKernel(
+      op, builder,
+      {name,
+       {latents.binding(Access::In),
+        builder.view(op.getQRope()).binding(Access::In),
+        builder.cache(op.getLayer(), Access::In),
+        builder.batch(BatchField::Positions),
+        builder.batch(BatchField::TokenSequence),
+        builder.batch(BatchField::PageTable), output.binding(Access::Out)}},
+      emitRowAttention, spec);
 }

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/MoeRoute.h"
+#include "lowering/NVPTX/MoeRouteGroup.h"
 #include "lowering/NVPTX/MoeSlots.h"
 #include "lowering/NVPTXPlan/NVPTXProvider.h"
 
@@ -15,7 +16,7 @@ using namespace mlir::dsv2::nvptx;
 FailureOr<bool> NVPTXProvider::route(RouteOp op, Builder &builder) {
   RouteSpec spec;
   std::optional<KernelCall> call = callOf(op, builder, spec);
-  if (!call || spec.topK > 32 || spec.groups > 32)
+  if (!call || spec.slotsPerToken() > 32 || spec.groups > 32)
     return false;
   return dispatchKernel(op, builder, *call, emitRoute, spec);
 }
@@ -25,6 +26,26 @@ FailureOr<bool> NVPTXProvider::groupTokens(GroupTokensOp op, Builder &builder) {
   std::optional<KernelCall> call = callOf(op, builder, spec);
   if (!call)
     return false;
+  auto router = op.getExperts().getDefiningOp<RouteOp>();
+  if (!router || !sortsFewSlots(router))
+    return dispatchKernel(op, builder, *call, emitGroupTokens, spec);
+
+  // One launch for a few tokens, two for more.
+  RouteSpec routeSpec;
+  std::optional<KernelCall> chooses = callOf(router, builder, routeSpec);
+  if (!chooses)
+    return false;
+  KernelCall both = *chooses;
+  both.name += "_group";
+  llvm::append_range(both.bindings, ArrayRef(call->bindings).drop_front());
+  both.range.last = routeGroupTokens;
+  if (failed(dispatchKernel(op, builder, both, emitRouteGroup, routeSpec)))
+    return failure();
+  if (builder.programTokens() <= routeGroupTokens)
+    return true;
+  chooses->range.first = call->range.first = routeGroupTokens + 1;
+  if (failed(dispatchKernel(router, builder, *chooses, emitRoute, routeSpec)))
+    return failure();
   return dispatchKernel(op, builder, *call, emitGroupTokens, spec);
 }
 

@@ -7,6 +7,7 @@
 #include "lowering/NVPTX/Dequantize.h"
 #include "lowering/NVPTX/Gemm.h"
 #include "lowering/NVPTX/Gemv.h"
+#include "lowering/NVPTX/RouterProduct.h"
 #include "lowering/NVPTX/RowMap.h"
 #include "lowering/NVPTXPlan/NVPTXProvider.h"
 
@@ -16,9 +17,9 @@ using namespace mlir::dsv2::nvptx;
 using plan::Access;
 using plan::BindingAttr;
 
-/// Steps of up to so many tokens have a kernel that handles all rows at once,
-/// and so can read weights before the previous kernel has ended.
-static constexpr int64_t kFewTokens = 8;
+/// Steps of up to so many tokens have a kernel of their own: for one, all warps
+/// of a block prepare the row; for a few, all rows are handled at once.
+static constexpr int64_t kFewTokens[] = {1, 8};
 
 /// "_name" followed by `value`, when it is not `usual`.
 static std::string unless(int64_t value, int64_t usual, StringRef name) {
@@ -72,6 +73,49 @@ static std::string placesOf(const NVPTXProvider::Product &product) {
          (spec.dim == Dim::context ? "_context" : "");
 }
 
+/// How contexts are divided whose splits the product merges.
+static std::string mergeOf(const GemvSpec &spec) {
+  if (!spec.splitRows)
+    return "";
+  const ContextSplits &division = spec.splitRows->division;
+  return ("_merge" + Twine(division.tokens) + "x" + Twine(division.most) +
+          "of" + Twine(division.maxContext))
+      .str();
+}
+
+FailureOr<bool> NVPTXProvider::routerProduct(Operation *at,
+                                             const Product &product,
+                                             Builder &builder) {
+  const DotProductSpec &from = product.spec;
+  if (hasManyTokens(at) || from.bf16Weight || from.bf16Input ||
+      from.bf16Output || from.residual || from.heads != 1 || from.experts ||
+      from.dim != Dim::tokens || from.outputStride != from.rows ||
+      from.depth % 4 || from.inputStride % 4 ||
+      from.depth > RouterProductSpec::maxDepth)
+    return false;
+  RouterProductSpec spec;
+  spec.rows = from.rows;
+  spec.depth = from.depth;
+  spec.stride = from.inputStride;
+  spec.norm = static_cast<bool>(product.gamma);
+  spec.epsilon = product.epsilon;
+  SmallVector<BindingAttr> bindings = {product.input, product.weight};
+  if (spec.norm)
+    bindings.push_back(product.gamma);
+  bindings.push_back(product.output);
+  auto emit = [&](int64_t tileRows, TokenRange range) {
+    spec.tileRows = tileRows;
+    std::string name = "router_" + sizesOf(from) + placesOf(product) +
+                       unless(tileRows, 1, "tile");
+    return dispatchKernel(at, builder, {name, bindings, range},
+                          emitRouterProduct, spec);
+  };
+  if (failed(emit(1, {std::nullopt, 1})) ||
+      (product.maxRows > 1 && failed(emit(4, {2, std::nullopt}))))
+    return failure();
+  return true;
+}
+
 FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
                                     Builder &builder) {
   const DotProductSpec &from = product.spec;
@@ -89,6 +133,8 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
   spec.heads = from.heads;
   spec.experts = from.experts;
   spec.gather = from.gather;
+  if (from.experts) // one token has work for so many
+    spec.usualMatrices = from.slotsPerToken;
   spec.dim = from.dim;
   spec.inputStride = from.inputStride;
   spec.inputHeadStride = from.inputHeadStride;
@@ -106,6 +152,7 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
     bindings.push_back(product.weightScales);
   if (product.gamma)
     bindings.push_back(product.gamma);
+  size_t splitsAt = bindings.size();
   if (from.experts)
     bindings.append({product.offsets, product.active, product.activeCount});
   if (from.gather)
@@ -116,27 +163,35 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
 
   auto emit = [&](int64_t maxRows, TokenRange range) {
     spec.maxRows = maxRows;
+    SmallVector<BindingAttr> bound(bindings);
+    if (product.splitRows && maxRows <= mergedTokens) {
+      spec.splitRows = product.splitRows;
+      bound.insert(bound.begin() + splitsAt, product.splits.begin(),
+                   product.splits.end());
+    } else {
+      spec.splitRows.reset();
+    }
     std::string name =
         ("gemv_" + formatName(spec.format) + "_" +
          (from.bf16Input ? "bf16" : "f32") + "_" +
          (from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
-         placesOf(product) + "_max" + Twine(maxRows))
+         placesOf(product) + mergeOf(spec) +
+         unless(from.slotsPerToken, from.experts ? 8 : 1, "usual") + "_max" +
+         Twine(maxRows))
             .str();
-    return use(
-        at, builder, name,
-        [&](ModuleOp module, StringRef symbol) {
-          return emitGemv(module, symbol, spec);
-        },
-        bindings, range);
+    return dispatchKernel(at, builder, {name, bound, range}, emitGemv, spec);
   };
   // The bits do not depend on how many rows a kernel handles at once.
-  if (product.maxRows <= kFewTokens) {
-    if (failed(emit(product.maxRows, {})))
+  TokenRange range;
+  for (int64_t few : kFewTokens) {
+    if (product.maxRows <= few)
+      break;
+    range.last = few;
+    if (failed(emit(few, range)))
       return failure();
-    return true;
+    range = {few + 1, std::nullopt};
   }
-  if (failed(emit(kFewTokens, {std::nullopt, kFewTokens})) ||
-      failed(emit(product.maxRows, {kFewTokens + 1, std::nullopt})))
+  if (failed(emit(product.maxRows, range)))
     return failure();
   return true;
 }
@@ -154,11 +209,8 @@ LogicalResult NVPTXProvider::dequantize(Operation *at, Product &product,
   std::string name =
       ("dequantize_" + formatName(spec.format) + "_" + sizesOf(product.spec))
           .str();
-  if (failed(use(at, builder, name,
-                 [&](ModuleOp module, StringRef symbol) {
-                   return emitDequantize(module, symbol, spec);
-                 },
-                 {product.weight, values})))
+  if (failed(dispatchKernel(at, builder, {name, {product.weight, values}},
+                            emitDequantize, spec)))
     return failure();
   product.weight = readable(values);
   product.format = WeightFormat::bf16;
@@ -197,21 +249,21 @@ LogicalResult NVPTXProvider::gatherSlots(Operation *at, Product &product,
     BindingAttr quants = builder.scratch(
         "slots", elements + elements / scaleColumns * 4, Access::Out);
     BindingAttr scales = behind(quants, elements);
-    used = use(at, builder, "gather_slots_fp8_" + sizes,
-               [&](ModuleOp module, StringRef symbol) {
-                 return emitGatherFp8(module, symbol, {slots, depth});
-               },
-               {product.input, product.inputScales, product.slotToken, quants,
-                scales});
+    used = dispatchKernel(at, builder,
+                          {"gather_slots_fp8_" + sizes,
+                           {product.input, product.inputScales,
+                            product.slotToken, quants, scales}},
+                          emitGatherFp8, GatherFp8Spec{slots, depth});
     product.input = readable(quants);
     product.inputScales = behind(product.input, elements);
   } else {
     BindingAttr rows = builder.scratch("slots", elements * 2, Access::Out);
-    used = use(at, builder, "gather_slots_" + sizes,
-               [&](ModuleOp module, StringRef symbol) {
-                 return emitGatherSlots(module, symbol, slots, depth);
-               },
-               {product.input, product.slotToken, rows});
+    used = dispatchKernel(
+        at, builder,
+        {"gather_slots_" + sizes, {product.input, product.slotToken, rows}},
+        [&](ModuleOp module, StringRef symbol) {
+          return emitGatherSlots(module, symbol, slots, depth);
+        });
     product.input = readable(rows);
   }
   return used;
@@ -269,14 +321,7 @@ FailureOr<bool> NVPTXProvider::gemm(Operation *at, Product product,
        Twine(from.bf16Output ? "bf16" : "f32") + "_" + sizesOf(from) +
        placesOf(product) + "_max" + Twine(spec.maxRows))
           .str();
-  if (failed(use(
-          at, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitGemm(module, symbol, spec);
-          },
-          bindings, range)))
-    return failure();
-  return true;
+  return dispatchKernel(at, builder, {name, bindings, range}, emitGemm, spec);
 }
 
 FailureOr<bool> NVPTXProvider::dotProduct(Operation *at, const Product &product,
@@ -297,12 +342,5 @@ FailureOr<bool> NVPTXProvider::dotProduct(Operation *at, const Product &product,
        sizesOf(spec) + placesOf(product) +
        unless(spec.slotsPerToken, 1, "slots"))
           .str();
-  if (failed(use(
-          at, builder, name,
-          [&](ModuleOp module, StringRef symbol) {
-            return emitDotProduct(module, symbol, spec);
-          },
-          bindings)))
-    return failure();
-  return true;
+  return dispatchKernel(at, builder, {name, bindings}, emitDotProduct, spec);
 }

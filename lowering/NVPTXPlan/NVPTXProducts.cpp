@@ -75,12 +75,7 @@ LogicalResult NVPTXProvider::packRounded(Operation *at, Value result,
                       Twine(spec.depth) + "_stride" + Twine(spec.tokenStride) +
                       "_" + Twine(spec.headStride) + "_frombf16")
                          .str();
-  return use(
-      at, builder, name,
-      [&](ModuleOp module, StringRef symbol) {
-        return emitPackRows(module, symbol, spec);
-      },
-      bindings);
+  return dispatchKernel(at, builder, {name, bindings}, emitPackRows, spec);
 }
 
 static void setInput(const TensorView &input, NVPTXProvider::Product &to) {
@@ -95,21 +90,26 @@ static void setInput(const TensorView &input, NVPTXProvider::Product &to) {
   to.spec.dim = static_cast<Dim>(input.rows.dim);
 }
 
+/// Sets what the product reads: `value`, or what it is the norm of.
+static TensorView setNormalizedInput(Value value, NVPTXProvider::Product &to,
+                                     plan::DispatchBuilder &builder) {
+  if (RMSNormOp norm = normOfInput(value)) {
+    value = norm.getInput();
+    to.gamma = builder.view(norm.getGamma()).binding(Access::In);
+    to.epsilon = static_cast<float>(norm.getEps().convertToDouble());
+  }
+  TensorView input = builder.view(value);
+  setInput(input, to);
+  return input;
+}
+
 FailureOr<bool> NVPTXProvider::linear(LinearOp op, Operation *at, Value result,
                                       Value residual, Builder &builder) {
   Product product;
-  Value rows = op.getInput();
-  if (normalizesInput(op)) {
-    auto norm = rows.getDefiningOp<RMSNormOp>();
-    rows = norm.getInput();
-    product.gamma = builder.view(norm.getGamma()).binding(Access::In);
-    product.epsilon = static_cast<float>(norm.getEps().convertToDouble());
-  }
-  TensorView input = builder.view(rows);
+  TensorView input = setNormalizedInput(op.getInput(), product, builder);
   TensorView weight = builder.view(op.getWeight());
   if (!setWeight(weight, product) || input.rows.multiple != 1)
     return false;
-  setInput(input, product);
   product.spec.rows = weight.shape[0];
   product.spec.depth = weight.shape[1];
   setOutput(result, product, builder);
@@ -145,18 +145,22 @@ FailureOr<bool> NVPTXProvider::headProject(HeadProjectOp op, Builder &builder) {
   product.spec.outputHeadStride = output.strides[1];
   product.maxRows = builder.programTokens();
   product.output = output.binding(Access::Out);
+  if (auto divided = dividedInputs.find(op); divided != dividedInputs.end()) {
+    product.splitRows = divided->second.rows;
+    product.splits = divided->second.bindings;
+    dividedInputs.erase(divided);
+  }
   return multiply(op, product, builder);
 }
 
 FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op, Operation *at,
                                              Value result, Builder &builder) {
-  TensorView input = builder.view(op.getInput());
   TensorView weight = builder.view(op.getWeight());
   TensorView output = builder.view(result);
   Product product;
+  setNormalizedInput(op.getInput(), product, builder);
   if (!setWeight(weight, product) || !output.isDense())
     return false;
-  setInput(input, product);
   product.spec.dim = Dim::tokens;
   product.spec.experts = weight.shape[0];
   product.spec.rows = weight.shape[1];
@@ -183,9 +187,14 @@ FailureOr<bool> NVPTXProvider::groupedLinear(GroupedLinearOp op, Operation *at,
 
 FailureOr<bool> NVPTXProvider::multiply(Operation *at, Product product,
                                         Builder &builder) {
-  FailureOr<bool> done = gemv(at, product, builder);
+  FailureOr<bool> done = routerProduct(at, product, builder);
   if (failed(done) || *done)
     return done;
+  done = gemv(at, product, builder);
+  if (failed(done) || *done)
+    return done;
+  if (product.splitRows)
+    return at->emitOpError("expects a product that merges splits");
   if (hasGroups(product.format) && failed(dequantize(at, product, builder)))
     return failure();
   done = gemm(at, product, builder);

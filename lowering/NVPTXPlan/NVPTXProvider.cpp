@@ -76,12 +76,13 @@ FailureOr<bool> NVPTXProvider::dispatchKernel(
   kernelUse.minTokens = call.range.first;
   kernelUse.maxTokens = call.range.last;
   kernelUse.chunked = call.range.chunked;
+  kernelUse.label = call.label;
   builder.dispatch(op, kernelUse);
   return true;
 }
 
 //===----------------------------------------------------------------------===//
-// Fusion of sums and gathers
+// Fusion
 //===----------------------------------------------------------------------===//
 
 static bool isGatedProduct(Operation *op) {
@@ -113,13 +114,17 @@ static Operation *gatedProductOf(SwigluOp op) {
 bool NVPTXProvider::isFusedIntoUser(Operation *op) {
   if (isGatedProduct(op))
     return true;
+  if (auto norm = dyn_cast<RMSNormOp>(op))
+    return isNormOfProducts(norm);
+  if (auto router = dyn_cast<RouteOp>(op))
+    return sortsFewSlots(router);
+  if (auto rotation = dyn_cast<RopeOp>(op))
+    return static_cast<bool>(appendWith(rotation));
   if (op->getNumResults() != 1 || !op->hasOneUse())
     return false;
   Operation *user = *op->getUsers().begin();
   if (isa<SelectRowsOp>(op))
     return isa<RMSNormOp>(user);
-  if (auto product = dyn_cast<LinearOp>(user); product && isa<RMSNormOp>(op))
-    return product.getInput() == op->getResult(0) && normalizesInput(product);
   auto add = dyn_cast<arith::AddFOp>(user);
   return add && fusedProducer(add) == op;
 }

@@ -13,7 +13,7 @@
 #include "lowering/NVPTX/AttentionLatent.h"
 #include "lowering/NVPTX/DotProduct.h"
 #include "lowering/NVPTX/Formats.h"
-#include "lowering/NVPTX/RowEmitter.h"
+#include "lowering/NVPTX/RowRope.h"
 #include "lowering/NVPTXPlan/ProductShapes.h"
 #include "lowering/Plan/KernelCall.h"
 
@@ -26,6 +26,8 @@ public:
   FailureOr<bool> dispatch(Operation *op,
                            plan::DispatchBuilder &builder) override;
   bool isFusedIntoUser(Operation *op) override;
+  /// Lists the best logits, for sampling.
+  LogicalResult finish(Value logits, plan::DispatchBuilder &builder) override;
 
   /// A product, and what it reads and writes.
   struct Product {
@@ -44,11 +46,21 @@ public:
     plan::BindingAttr inputScales, weightScales; ///< of fp8
     plan::BindingAttr gamma;                     ///< normalizes x
     float epsilon = 0;
+    /// Of x: what products of few tokens merge, and where it lies.
+    std::optional<SplitRows> splitRows;
+    SmallVector<plan::BindingAttr> splits;
     plan::BindingAttr residual, slotToken;          ///< when `spec` has them
     plan::BindingAttr offsets, active, activeCount; ///< with experts
   };
 
 private:
+  /// What attention leaves for the product that merges it.
+  struct DividedRows {
+    SplitRows rows;
+    SmallVector<plan::BindingAttr> bindings;
+  };
+  llvm::DenseMap<Operation *, DividedRows> dividedInputs; ///< of products
+
   using Builder = plan::DispatchBuilder;
   using KernelCall = plan::KernelCall;
   using TokenRange = plan::TokenRange;
@@ -72,6 +84,8 @@ private:
   FailureOr<bool> multiply(Operation *at, Product product, Builder &builder);
   // NVPTXProductKernels.cpp
   /// Kernels that take some products; false when not this one.
+  FailureOr<bool> routerProduct(Operation *at, const Product &product,
+                                Builder &builder);
   FailureOr<bool> gemv(Operation *at, const Product &product, Builder &builder);
   FailureOr<bool> gemm(Operation *at, Product product, Builder &builder);
   /// Takes all plain weights.
@@ -130,13 +144,6 @@ private:
   FailureOr<bool>
   dispatchKernel(Operation *op, Builder &builder, const KernelCall &call,
                  function_ref<KernelInfo(ModuleOp, StringRef)> emit);
-  LogicalResult use(Operation *op, Builder &builder, const Twine &name,
-                    function_ref<KernelInfo(ModuleOp, StringRef)> emit,
-                    ArrayRef<plan::BindingAttr> bindings,
-                    TokenRange range = {}) {
-    return dispatchKernel(op, builder,
-                          {name.str(), llvm::to_vector(bindings), range}, emit);
-  }
 };
 
 /// Where the rows of a placed activation lie, in elements. Packed rows are
@@ -159,6 +166,9 @@ CachePlane planeOf(LatentCacheType cache, const plan::StepLimits &limits);
 /// The format of activations; nullopt for others.
 std::optional<RowFormat> rowFormat(Type type);
 StringRef nameOf(RowFormat format);
+/// What the kernel of a rotation computes; nullopt where there is none.
+std::optional<RopeSpec> rotationOf(RopeOp op, plan::DispatchBuilder &builder);
+std::string nameOf(const RopeSpec &spec);
 /// The bindings of rows: fp8 has quants and scales.
 SmallVector<plan::BindingAttr> rowBindings(const plan::TensorView &view,
                                            plan::Access access);

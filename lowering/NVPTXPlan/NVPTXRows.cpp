@@ -4,10 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/BestLogits.h"
 #include "lowering/NVPTX/RowMap.h"
 #include "lowering/NVPTX/RowNorm.h"
 #include "lowering/NVPTX/RowRope.h"
 #include "lowering/NVPTXPlan/NVPTXProvider.h"
+#include "runtime/base/LogitCandidate.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -126,11 +128,12 @@ FailureOr<bool> NVPTXProvider::swiglu(SwigluOp op, Builder &builder) {
   return dispatchKernel(op, builder, {name, bindings}, emitSwiGlu, spec);
 }
 
-FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
+std::optional<RopeSpec> nvptx::rotationOf(RopeOp op,
+                                          plan::DispatchBuilder &builder) {
   TensorView input = builder.view(op.getInput());
   TensorView output = builder.view(op.getResult());
   if (input.strides.back() != 1 || input.shape.back() % 4 != 0)
-    return false;
+    return std::nullopt;
   auto slices = [](const TensorView &view) {
     bool byHead = view.shape.size() == 3;
     return HeadSlices{view.strides[0], byHead ? view.strides[1] : 0};
@@ -142,20 +145,29 @@ FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
   spec.output = slices(output);
   spec.bf16Input = input.elementType.isBF16();
   spec.bf16Output = output.elementType.isBF16();
-  std::string name =
-      ("rope_" + Twine(spec.bf16Output ? "bf16" : "f32") + "_" +
-       Twine(spec.heads) + "x" + Twine(spec.rope) + "_from" +
-       Twine(spec.input.tokenStride) + "_" + Twine(spec.input.headStride) +
-       "_to" + Twine(spec.output.tokenStride) + "_" +
-       Twine(spec.output.headStride) + (spec.bf16Input ? "_frombf16" : ""))
-          .str();
-  return dispatchKernel(
-      op, builder,
-      {name,
-       {input.binding(Access::In), builder.batch(BatchField::Positions),
-        builder.ropeTable(op.getRope(), spec.rope),
-        output.binding(Access::Out)}},
-      emitRope, spec);
+  return spec;
+}
+
+std::string nvptx::nameOf(const RopeSpec &spec) {
+  return ("rope_" + Twine(spec.bf16Output ? "bf16" : "f32") + "_" +
+          Twine(spec.heads) + "x" + Twine(spec.rope) + "_from" +
+          Twine(spec.input.tokenStride) + "_" + Twine(spec.input.headStride) +
+          "_to" + Twine(spec.output.tokenStride) + "_" +
+          Twine(spec.output.headStride) + (spec.bf16Input ? "_frombf16" : ""))
+      .str();
+}
+
+FailureOr<bool> NVPTXProvider::rope(RopeOp op, Builder &builder) {
+  std::optional<RopeSpec> spec = rotationOf(op, builder);
+  if (!spec)
+    return false;
+  return dispatchKernel(op, builder,
+                        {nameOf(*spec),
+                         {builder.view(op.getInput()).binding(Access::In),
+                          builder.batch(BatchField::Positions),
+                          builder.ropeTable(op.getRope(), spec->rope),
+                          builder.view(op.getResult()).binding(Access::Out)}},
+                        emitRope, *spec);
 }
 
 FailureOr<bool> NVPTXProvider::sumRows(arith::AddFOp op, Builder &builder) {
@@ -172,4 +184,33 @@ FailureOr<bool> NVPTXProvider::sumRows(arith::AddFOp op, Builder &builder) {
                          {lhs.binding(Access::In), rhs.binding(Access::In),
                           builder.view(op.getResult()).binding(Access::Out)}},
                         emitSumRows, spec);
+}
+
+LogicalResult NVPTXProvider::finish(Value logits, Builder &builder) {
+  TensorView view = builder.view(logits);
+  if (!view.elementType.isF32() || !view.isDense() || view.shape.size() != 2 ||
+      view.rows != plan::RowCount{plan::Dim::LogitRows, 1})
+    return success();
+  BestLogitsSpec spec;
+  spec.depth = view.shape[1];
+  int64_t rows = builder.limits().maxLogitRows;
+  BindingAttr read = view.binding(Access::In);
+  BindingAttr maxima =
+      builder.scratch("maxima", rows * spec.groups() * 4, Access::Out);
+  BindingAttr lists = behind(
+      view.binding(Access::Out),
+      static_cast<int64_t>(::dsv2::LogitCandidates::offset(rows, spec.depth)));
+  Operation *op = logits.getDefiningOp();
+  KernelCall first = {"group_maxima_" + std::to_string(spec.depth),
+                      {read, maxima},
+                      {},
+                      "group_maxima"};
+  KernelCall second = {bestLogitsKernelName.str(),
+                       {read, readable(maxima), lists},
+                       {},
+                       "best_logits"};
+  if (failed(dispatchKernel(op, builder, first, emitGroupMaxima, spec)) ||
+      failed(dispatchKernel(op, builder, second, emitBestLogits, spec)))
+    return failure();
+  return success();
 }

@@ -131,19 +131,13 @@ private:
   OpBuilder b;
 };
 
-/// Whether the result decides which experts run: its products stay in f32.
-bool feedsRouter(LinearOp op) {
-  return llvm::any_of(op->getUsers(),
-                      [](Operation *user) { return isa<RouteOp>(user); });
-}
-
 /// Whether another product reads `value`, and nothing else does.
 bool feedsProduct(Value value) {
   if (!value.hasOneUse())
     return false;
   Operation *user = *value.getUsers().begin();
   if (auto linear = dyn_cast<LinearOp>(user))
-    return linear.getInput() == value && !feedsRouter(linear);
+    return linear.getInput() == value && !nvptx::feedsRouter(linear);
   auto grouped = dyn_cast<GroupedLinearOp>(user);
   return grouped && grouped.getInput() == value;
 }
@@ -223,8 +217,9 @@ void packHeads(HeadProjectOp op) {
   packProduct(op);
 }
 
+/// The products that decide which experts run stay in f32.
 void packLinear(LinearOp op) {
-  if (!feedsRouter(op))
+  if (!nvptx::feedsRouter(op))
     return packProduct(op);
   Packer packer(op);
   op.getWeightMutable().assign(packer.toElement(op.getWeight(), packer.f32()));

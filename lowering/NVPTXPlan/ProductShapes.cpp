@@ -7,6 +7,7 @@
 #include "lowering/NVPTXPlan/ProductShapes.h"
 
 #include "lowering/NVPTX/Formats.h"
+#include "lowering/NVPTX/RouterProduct.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -42,6 +43,10 @@ static bool isAligned(Value input) {
   return true;
 }
 
+static int64_t lastSize(Value value) {
+  return cast<RankedTensorType>(value.getType()).getShape().back();
+}
+
 /// Whether the kernel that streams weights takes `weight`.
 static bool isStreamed(Value weight) {
   auto type = cast<RankedTensorType>(weight.getType());
@@ -61,9 +66,95 @@ bool nvptx::readsUnpacked(Value input, Value weight) {
          isStreamed(weight);
 }
 
-bool nvptx::normalizesInput(LinearOp op) {
-  auto norm = op.getInput().getDefiningOp<RMSNormOp>();
-  return norm && !hasManyTokens(op) && norm->hasOneUse() &&
-         !norm.getInput().getDefiningOp<SelectRowsOp>() &&
-         readsUnpacked(norm.getInput(), op.getWeight());
+bool nvptx::feedsRouter(LinearOp op) {
+  return llvm::any_of(op->getUsers(),
+                      [](Operation *user) { return isa<RouteOp>(user); });
+}
+
+/// Whether `user` is a product that can normalize its input, which is the norm
+/// of `input`.
+static bool normalizes(Operation *user, RMSNormOp norm) {
+  Value input = norm.getInput();
+  if (auto linear = dyn_cast<LinearOp>(user)) {
+    Value weight = linear.getWeight();
+    if (nvptx::feedsRouter(linear))
+      return isAligned(input) &&
+             lastSize(weight) <= nvptx::RouterProductSpec::maxDepth;
+    return nvptx::readsUnpacked(input, weight);
+  }
+  auto grouped = dyn_cast<GroupedLinearOp>(user);
+  return grouped && grouped.getSlotToken() &&
+         grouped.getInput() == norm.getResult() &&
+         nvptx::readsUnpacked(input, grouped.getWeight());
+}
+
+bool nvptx::isNormOfProducts(RMSNormOp op) {
+  if (hasManyTokens(op) || op->use_empty() ||
+      !getElementTypeOrSelf(op.getInput().getType()).isF32() ||
+      op.getInput().getDefiningOp<SelectRowsOp>())
+    return false;
+  return llvm::all_of(op->getUsers(),
+                      [&](Operation *user) { return normalizes(user, op); });
+}
+
+RMSNormOp nvptx::normOfInput(Value input) {
+  auto norm = input.getDefiningOp<RMSNormOp>();
+  return norm && isNormOfProducts(norm) ? norm : RMSNormOp();
+}
+
+/// The operation that sorts what `op` chooses, if that is all that reads the
+/// chosen experts.
+static GroupTokensOp groupOf(RouteOp op) {
+  if (!op.getExperts().hasOneUse())
+    return {};
+  return dyn_cast<GroupTokensOp>(*op.getExperts().getUsers().begin());
+}
+
+bool nvptx::sortsFewSlots(RouteOp op) {
+  constexpr int64_t lanes = 32;
+  return !hasManyTokens(op) && groupOf(op) &&
+         lastSize(op.getExperts()) <= lanes &&
+         static_cast<int64_t>(op.getGroups()) <= lanes;
+}
+
+HeadProjectOp nvptx::mergingProduct(LatentAttentionOp op) {
+  if (hasManyTokens(op) || !op->hasOneUse() ||
+      !getElementTypeOrSelf(op.getResult()).isBF16())
+    return {};
+  auto product = dyn_cast<HeadProjectOp>(*op->getUsers().begin());
+  return product && isStreamed(product.getWeight()) ? product : HeadProjectOp();
+}
+
+/// The rotated queries of attention; null for other operations.
+static Value rotatedQueries(Operation *op) {
+  if (auto attention = dyn_cast<LatentAttentionOp>(op))
+    return attention.getQRope();
+  if (auto attention = dyn_cast<ExpandedAttentionOp>(op))
+    return attention.getQRope();
+  return {};
+}
+
+RopeOp nvptx::rotationWith(LatentAppendOp op) {
+  for (Operation *user : op->getUsers()) {
+    Value queries = rotatedQueries(user);
+    auto rotation = queries ? queries.getDefiningOp<RopeOp>() : RopeOp();
+    if (rotation && rotation->hasOneUse() &&
+        cast<RankedTensorType>(rotation.getType()).getRank() == 3 &&
+        rotation->getBlock() == op->getBlock() &&
+        rotation->isBeforeInBlock(op) && rotation.getRope() == op.getRope() &&
+        rotation.getBatch() == op.getBatch() &&
+        lastSize(rotation.getResult()) == op.getCache().getType().getRope())
+      return rotation;
+  }
+  return {};
+}
+
+LatentAppendOp nvptx::appendWith(RopeOp op) {
+  for (Operation *user : op->getUsers())
+    if (rotatedQueries(user) == op.getResult())
+      for (Value operand : user->getOperands())
+        if (auto append = operand.getDefiningOp<LatentAppendOp>();
+            append && rotationWith(append) == op)
+          return append;
+  return {};
 }

@@ -26,9 +26,32 @@ bool isInterleaved(Value weight);
 /// computed, in f32, and rounds it.
 bool readsUnpacked(Value input, Value weight);
 
-/// Whether the product of few rows `op` is computed with the normalization of
-/// its input, which nothing else reads.
-bool normalizesInput(LinearOp op);
+/// Whether the product makes the logits of a router.
+bool feedsRouter(LinearOp op);
+
+/// Whether `op` is normalized by each product of few rows that reads it, and
+/// nothing else does: the norm is repeated and has no launch of its own.
+bool isNormOfProducts(RMSNormOp op);
+
+/// Whether the sorting of the router's choices, where tokens are few, is done
+/// by the kernel that chooses.
+bool sortsFewSlots(RouteOp op);
+
+/// The product of heads that merges what attention leaves of divided contexts,
+/// in steps of up to `mergedTokens`: the only one that reads the result of
+/// `op`. Null when there is none. Every block of a head merges all of its rows,
+/// which more tokens would pay for.
+HeadProjectOp mergingProduct(LatentAttentionOp op);
+inline constexpr int64_t mergedTokens = 1;
+
+/// The append to the cache whose kernel computes the rotation `op` too, of
+/// queries that attend to it; null when there is none.
+LatentAppendOp appendWith(RopeOp op);
+/// That rotation.
+RopeOp rotationWith(LatentAppendOp op);
+
+/// The norm that the product of `input` computes, or null.
+RMSNormOp normOfInput(Value input);
 
 } // namespace mlir::dsv2::nvptx
 

@@ -80,6 +80,7 @@ void mlir::dsv2::buildPrepareX86Pipeline(OpPassManager &pm) {
 }
 
 void mlir::dsv2::buildPrepareNVPTXPipeline(OpPassManager &pm) {
+  pm.addPass(createMergeSharedExpertsPass());
   buildPreparePipeline(pm, createPackForNVPTXPass());
 }
 

@@ -254,7 +254,8 @@ void DispatchBuilder::dispatch(Operation *op, const KernelUse &use) {
   auto bound = [&](std::optional<int64_t> tokens) {
     return tokens ? b.getI64IntegerAttr(*tokens) : IntegerAttr();
   };
-  DispatchOp::create(b, op->getLoc(), use.kernel, b.getStringAttr(labelOf(op)),
+  std::string label = use.label.empty() ? labelOf(op) : use.label;
+  DispatchOp::create(b, op->getLoc(), use.kernel, b.getStringAttr(label),
                      use.workgroups, b.getArrayAttr(bindings),
                      bound(use.minTokens), bound(use.maxTokens),
                      use.chunked ? b.getUnitAttr() : UnitAttr());
@@ -408,5 +409,8 @@ FailureOr<ProgramOp> DispatchBuilder::build(func::FuncOp function) {
       return op.emitOpError("expects a kernel for this target, but there is "
                             "none; run the passes that prepare the target");
   }
+  for (KernelProvider *provider : providers)
+    if (failed(provider->finish(logits, *this)))
+      return failure();
   return program;
 }

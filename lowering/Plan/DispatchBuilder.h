@@ -28,6 +28,8 @@ struct KernelUse {
   std::optional<int64_t> minTokens, maxTokens;
   /// For each chunk of the context (DispatchBuilder::setChunks).
   bool chunked = false;
+  /// The place in the model; empty: that of the operation.
+  std::string label = {};
 };
 
 class DispatchBuilder;
@@ -45,6 +47,11 @@ public:
   /// Whether `op` is computed by the dispatch of what reads it, and its result
   /// has no place.
   virtual bool isFusedIntoUser(Operation *op) { return false; }
+
+  /// Adds what follows the last operation of a program that computes `logits`.
+  virtual LogicalResult finish(Value logits, DispatchBuilder &builder) {
+    return success();
+  }
 };
 
 class DispatchBuilder {

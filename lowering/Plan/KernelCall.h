@@ -27,6 +27,7 @@ struct KernelCall {
   std::string name;
   SmallVector<BindingAttr> bindings;
   TokenRange range = {};
+  std::string label = {}; ///< empty: that of the operation
 };
 
 /// A part of a name for a number that the code depends on.

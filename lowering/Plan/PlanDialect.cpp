@@ -116,7 +116,10 @@ static BindingAttr parseBinding(AsmParser &parser) {
 
   FlatSymbolRefAttr symbol;
   int64_t index = 0, offset = 0;
-  if (*kind != BindingKind::Logits) {
+  if (*kind == BindingKind::Logits) {
+    if (succeeded(parser.parseOptionalPlus()) && parser.parseInteger(offset))
+      return {};
+  } else {
     if (parser.parseLParen())
       return {};
     if (*kind == BindingKind::Cache) {
@@ -145,8 +148,11 @@ static void printBinding(AsmPrinter &printer, BindingAttr binding) {
   BindingKind kind = binding.getKind();
   printer << stringifyAccess(binding.getAccess()) << " "
           << stringifyBindingKind(kind);
-  if (kind == BindingKind::Logits)
+  if (kind == BindingKind::Logits) {
+    if (binding.getOffset() != 0)
+      printer << " + " << binding.getOffset();
     return;
+  }
   printer << "(";
   if (namesSymbol(kind))
     printer << binding.getSymbol();

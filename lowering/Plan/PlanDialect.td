@@ -80,8 +80,8 @@ def Plan_BindingAttr : AttrDef<Plan_Dialect, "Binding"> {
   let summary = "one argument of a kernel";
   let description = [{
     `buffer(@name + offset)`, `weight(@name + offset)`, `constant(@name)`,
-    `cache(layer)`, `batch(field)` or `logits`, and whether the kernel reads or
-    writes it. Offsets are in bytes.
+    `cache(layer)`, `batch(field)` or `logits + offset`, and whether the kernel
+    reads or writes it. Offsets are in bytes.
 
     Constraints:
     - (C1) A layer is at least 0.

@@ -101,6 +101,49 @@ TEST_P(GpuBatchTest, BatchInvariant) {
   expectBatchInvariant(runner);
 }
 
+/// The tokens that a sampler chooses after a prompt. With `reads`, from logits
+/// that are copied; else from the best of them, or a row where that decides.
+std::vector<int32_t> sampled(Runner &runner, dsv2_sampler_options_t options,
+                             bool reads) {
+  dsv2_sampler_t *sampler = nullptr;
+  EXPECT_EQ(dsv2_sampler_create(&options, &sampler), nullptr);
+  dsv2_session_t *session = runner.sessionHandle();
+  dsv2_sequence_t sequence = runner.newSequence();
+  std::vector<int32_t> tokens = {1, 2, 3}, result;
+  for (int step = 0; step < 4; ++step) {
+    dsv2_sequence_input_t input = {sequence, tokens.data(), tokens.size(),
+                                   DSV2_LOGITS_LAST};
+    dsv2_logits_t logits = {};
+    EXPECT_EQ(dsv2_session_step(session, &input, 1, reads ? &logits : nullptr),
+              nullptr);
+    int32_t token = -1;
+    EXPECT_EQ(
+        reads ? dsv2_sampler_sample(sampler, logits.data, logits.vocab, &token)
+              : dsv2_session_sample(session, 0, sampler, &token),
+        nullptr);
+    result.push_back(token);
+    tokens = {token};
+  }
+  dsv2_sampler_release(sampler);
+  runner.release(sequence);
+  return result;
+}
+
+TEST_P(GpuBatchTest, SamplesFromTheBestLogits) {
+  std::string artifact =
+      compiled(directory(), "--target=sm_90a --ptxas=none --max-context=256 "
+                            "--max-batch-tokens=64 --max-sequences=2");
+  ASSERT_FALSE(artifact.empty());
+  Runner runner(artifact);
+  dsv2_sampler_options_t usual = DSV2_SAMPLER_OPTIONS_INIT, all = usual,
+                         greedy = usual;
+  usual.seed = all.seed = 3;
+  all.top_k = 0;
+  greedy.temperature = 0;
+  for (const dsv2_sampler_options_t &options : {usual, all, greedy})
+    EXPECT_EQ(sampled(runner, options, false), sampled(runner, options, true));
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, GpuBatchTest,
                          testing::Values("v2-lite", "v2-odd-sizes"), nameOf);
 

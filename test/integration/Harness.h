@@ -42,6 +42,7 @@ public:
   int64_t vocab() const { return info.vocab; }
   const dsv2_model_info_t &modelInfo() const { return info; }
   dsv2_model_t *handle() const { return model; }
+  dsv2_session_t *sessionHandle() const { return session; }
   dsv2_sequence_t newSequence();
   void release(dsv2_sequence_t sequence);
 

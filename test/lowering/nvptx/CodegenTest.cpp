@@ -96,7 +96,7 @@ TEST(NVPTXCodegenTest, NarrowFormatsAndStreams) {
     });
     return b.finish();
   });
-  kernel.expectPtx({"ld.global.nc.L1::no_allocate.v4.b32", "ex2.approx.ftz",
+  kernel.expectPtx({"ld.global.L1::no_allocate.v4.b32", "ex2.approx.ftz",
                     "cvt.rn.satfinite.e4m3x2.f32", "cvt.rn.f16x2.e4m3x2",
                     "cvt.rn.bf16x2.f32"});
   kernel.expectClean();

@@ -6,8 +6,10 @@
 
 #include "lowering/NVPTX/DotProduct.h"
 #include "lowering/NVPTX/Fill.h"
+#include "lowering/NVPTX/RouterProduct.h"
 #include "runtime/base/NumberFormats.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
+#include "test/lowering/nvptx/SassOpcodes.h"
 
 #include <gtest/gtest.h>
 
@@ -209,6 +211,55 @@ TEST(FillTest, WritesSmallNumbersInEveryFormat) {
     EXPECT_FALSE(std::isnan(::dsv2::e4m3ToFloat(byte)));
   for (float value : weight.read<float>(units * 4))
     EXPECT_LE(std::fabs(value), 1.0f);
+}
+
+TEST(RouterProductTest, MatchesLoops) {
+  for (bool norm : {false, true}) {
+    constexpr int64_t rows = 12, depth = 2560, stride = 2600, tokens = 6;
+    std::mt19937 random(19);
+    std::vector<float> x = randomFloats(tokens * stride, random),
+                       w = randomFloats(rows * depth, random),
+                       gamma = randomFloats(depth, random), first;
+    for (int64_t tileRows : {1, 4}) {
+      RouterProductSpec spec{.rows = rows,
+                             .depth = depth,
+                             .stride = stride,
+                             .norm = norm,
+                             .epsilon = 1e-6f,
+                             .tileRows = tileRows};
+      AssembledKernel kernel(
+          [&](ModuleOp m) { return emitRouterProduct(m, "router", spec); });
+      kernel.expectClean();
+      if (kernel.assembly()) {
+        std::vector<char> cubin(kernel.assembly()->cubin.begin(),
+                                kernel.assembly()->cubin.end());
+        EXPECT_GE(countSassOpcodes(cubin, "ACQBULK")["LDG"], 3);
+      }
+      DeviceBuffer xs = DeviceBuffer::of(x), ws = DeviceBuffer::of(w),
+                   gammas = DeviceBuffer::of(gamma), y(tokens * rows * 4);
+      std::vector<DeviceBuffer *> bindings = {&xs, &ws};
+      if (norm)
+        bindings.push_back(&gammas);
+      bindings.push_back(&y);
+      runEmulated(kernel, bindings, {.tokens = tokens});
+      std::vector<float> out = y.read<float>(tokens * rows);
+      if (first.empty())
+        first = out;
+      EXPECT_EQ(out, first); // the same bits
+      for (int64_t t = 0; t < tokens; ++t)
+        for (int64_t n = 0; n < rows; ++n) {
+          double sum = 0, squares = 0;
+          for (int64_t k = 0; k < depth; ++k) {
+            double value = x[t * stride + k];
+            squares += value * value;
+            sum += value * w[n * depth + k] * (norm ? gamma[k] : 1);
+          }
+          if (norm)
+            sum /= std::sqrt(squares / depth + 1e-6);
+          ASSERT_NEAR(out[t * rows + n], sum, 1e-4) << t << " " << n;
+        }
+    }
+  }
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "lowering/NVPTX/AttentionLatent.h"
 #include "lowering/NVPTX/Dequantize.h"
 #include "lowering/NVPTX/Gemv.h"
 #include "lowering/NVPTX/RowMap.h"
@@ -305,6 +306,24 @@ INSTANTIATE_TEST_SUITE_P(
               .norm = true},
              2,
              {}},
+        Case{"bf16_norm_one",
+             {.rows = 32,
+              .depth = 2176,
+              .maxRows = 1,
+              .input = GemvType::f32,
+              .norm = true},
+             2,
+             {}},
+        Case{"bf16_experts_norm",
+             {.rows = 32,
+              .depth = 288,
+              .maxRows = 1,
+              .input = GemvType::f32,
+              .norm = true,
+              .experts = 4,
+              .gather = true},
+             3,
+             {0, 1, 1, 3, 4}},
         Case{"bf16_swiglu",
              {.rows = 64,
               .depth = 128,
@@ -379,6 +398,156 @@ INSTANTIATE_TEST_SUITE_P(
              3,
              {0, 3, 3, 5}}),
     [](const auto &info) { return std::string(info.param.name); });
+
+/// Kernels for one row, a few and many.
+TEST(NVPTXGemvRows, AreHandledWithTheSameBits) {
+  for (WeightFormat format : {WeightFormat::bf16, WeightFormat::int8,
+                              WeightFormat::int4, WeightFormat::fp8})
+    for (bool norm : {false, true}) {
+      SCOPED_TRACE(static_cast<int>(format));
+      Case c{"rows",
+             {.rows = 32,
+              .depth = 2304,
+              .format = format,
+              .input = GemvType::f32,
+              .norm = norm},
+             2,
+             {}};
+      std::vector<float> expected;
+      for (int64_t maxRows : {1, 2, 8, 16}) {
+        c.spec.maxRows = maxRows;
+        std::mt19937 random(41);
+        Problem problem(c, random);
+        AssembledKernel kernel(
+            [&](ModuleOp m) { return emitGemv(m, "rows", c.spec); });
+        std::vector<float> y = problem.run(kernel, c.tokens, 5);
+        if (expected.empty())
+          expected = y;
+        ASSERT_EQ(y, expected) << maxRows << " rows at once";
+      }
+    }
+}
+
+/// What attention leaves of sequences with these tokens and contexts: rows of
+/// one split in the output, of others in the partial results.
+struct AttendedRows {
+  LatentAttentionSpec spec;
+  int64_t tokens = 0;
+  DeviceBuffer output{16}, partials{16}, partialSums{16}, positions{16},
+      sequences{16}, contexts{16};
+
+  AttendedRows(int64_t heads, int64_t latent, int64_t mostSplits,
+               ArrayRef<std::pair<int64_t, int64_t>> batch,
+               std::mt19937 &random) {
+    spec.heads = heads;
+    spec.cache.latent = latent;
+    spec.splitTokens = 64;
+    spec.maxSplits = mostSplits;
+    spec.maxContext = 4096;
+    std::vector<int32_t> position, sequence, context;
+    for (auto [count, length] : batch) {
+      for (int64_t i = length - count; i < length; ++i) {
+        position.push_back(static_cast<int32_t>(i));
+        sequence.push_back(static_cast<int32_t>(context.size()));
+      }
+      context.push_back(static_cast<int32_t>(length));
+    }
+    spec.tokens = tokens = static_cast<int64_t>(position.size());
+    spec.sequences = static_cast<int64_t>(context.size());
+    positions = DeviceBuffer::of(position);
+    sequences = DeviceBuffer::of(sequence);
+    contexts = DeviceBuffer::of(context);
+    output = DeviceBuffer(tokens * heads * latent * 2);
+    partials = DeviceBuffer(spec.partialBytes());
+    partialSums = DeviceBuffer(spec.partialSumBytes());
+    auto *rows = reinterpret_cast<uint16_t *>(output.data());
+    auto *parts = reinterpret_cast<float *>(partials.data());
+    auto *sums = reinterpret_cast<float *>(partialSums.data());
+    auto fill = [&](auto *to, int64_t count, auto convert) {
+      for (float value : randomFloats(count, random))
+        *to++ = convert(value);
+    };
+    for (int64_t row = 0; row < tokens * heads; ++row) {
+      int64_t token = row / heads, length = context[sequence[token]];
+      int64_t splitTokens = 64;
+      while ((length + splitTokens - 1) / splitTokens > mostSplits)
+        splitTokens *= 2;
+      int64_t used = position[token] / splitTokens + 1, room = spec.splits();
+      if (length <= splitTokens) {
+        fill(rows + row * latent, latent, floatToBf16);
+        continue;
+      }
+      fill(parts + row * room * latent, used * latent,
+           [](float value) { return value; });
+      fill(sums + row * room, used, [](float value) { return 20 * value; });
+    }
+  }
+  std::vector<DeviceBuffer *> splits() {
+    return {&partials, &partialSums, &positions, &sequences, &contexts};
+  }
+};
+
+/// A product that merges splits has the bits of a combination before it.
+TEST(NVPTXGemvMerge, HasTheBitsOfACombination) {
+  struct Case {
+    int64_t latent, mostSplits;
+    std::vector<std::pair<int64_t, int64_t>> batch;
+  };
+  // Undivided contexts, a token in the first split of one that is divided,
+  // splits that fill no round of loads, and more of them than lanes.
+  for (const Case &c :
+       {Case{128, 64, {{1, 30}, {1, 64}, {2, 66}, {1, 1100}, {3, 4096}}},
+        Case{384, 4, {{1, 4096}, {3, 257}}}, Case{512, 40, {{1, 2500}}}})
+    for (WeightFormat format :
+         {WeightFormat::bf16, WeightFormat::int8, WeightFormat::int4}) {
+      SCOPED_TRACE(
+          (Twine(c.latent) + " format " + Twine(static_cast<int>(format)))
+              .str());
+      constexpr int64_t heads = 3;
+      std::mt19937 random(61);
+      AttendedRows rows(heads, c.latent, c.mostSplits, c.batch, random);
+      GemvSpec spec{.rows = 48,
+                    .depth = c.latent,
+                    .format = format,
+                    .output = GemvType::bf16,
+                    .heads = heads};
+      Weights w = makeWeights(spec, heads, random);
+      auto run = [&](DeviceBuffer &x) {
+        AssembledKernel product(
+            [&](ModuleOp m) { return emitGemv(m, "product", spec); });
+        product.expectClean();
+        std::vector<DeviceBuffer *> bindings = {&x, &w.data};
+        if (spec.splitRows)
+          llvm::append_range(bindings, rows.splits());
+        DeviceBuffer y(rows.tokens * heads * spec.rows * 2);
+        bindings.push_back(&y);
+        runEmulated(product, bindings,
+                    {.tokens = rows.tokens, .sequences = rows.spec.sequences},
+                    7, 5);
+        return y.read<uint16_t>(rows.tokens * heads * spec.rows);
+      };
+
+      DeviceBuffer whole =
+          DeviceBuffer::of(rows.output.read<uint16_t>(rows.output.size() / 2));
+      AssembledKernel combine([&](ModuleOp m) {
+        return emitLatentCombine(m, "combine", rows.spec);
+      });
+      std::vector<DeviceBuffer *> bindings = rows.splits();
+      bindings.push_back(&whole);
+      runEmulated(combine, bindings,
+                  {.tokens = rows.tokens, .sequences = rows.spec.sequences});
+      std::vector<uint16_t> expected = run(whole);
+      for (uint16_t bits : expected)
+        ASSERT_TRUE(std::isfinite(bf16ToFloat(bits)));
+      spec.splitRows = splitRowsOf(rows.spec);
+      for (int64_t maxRows : {1, 3, 8}) {
+        spec.maxRows = maxRows;
+        std::string error;
+        ASSERT_TRUE(succeeded(checkGemv(spec, error))) << error;
+        ASSERT_EQ(run(rows.output), expected) << maxRows << " rows at once";
+      }
+    }
+}
 
 /// In the product, SwiGLU has the bits of kernels of its own.
 TEST(NVPTXGemvSwiGlu, HasTheBitsOfSeparateKernels) {

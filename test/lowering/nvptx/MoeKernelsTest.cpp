@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "lowering/NVPTX/MoeRoute.h"
+#include "lowering/NVPTX/MoeRouteGroup.h"
 #include "lowering/NVPTX/MoeSlots.h"
 #include "test/lowering/nvptx/EmulatedKernel.h"
 
@@ -24,7 +25,8 @@ namespace mlir::dsv2 {
 /// Names the parameter of a test in its listing.
 static void PrintTo(const RouteSpec &spec, std::ostream *os) {
   *os << spec.topK << "of" << spec.experts << "_" << spec.topGroups << "of"
-      << spec.groups << (spec.bias ? "_bias" : "");
+      << spec.groups << (spec.shared ? "_shared" : "")
+      << (spec.bias ? "_bias" : "");
 }
 
 } // namespace mlir::dsv2
@@ -85,6 +87,10 @@ Routed routeByLoops(const float *logits, const float *bias,
   for (int32_t e : result.experts)
     result.weights.push_back(scores[e] / (spec.normalize ? total : 1) *
                              spec.scale);
+  for (int64_t e = spec.experts; e < spec.experts + spec.shared; ++e) {
+    result.experts.push_back(static_cast<int32_t>(e));
+    result.weights.push_back(1);
+  }
   return result;
 }
 
@@ -106,8 +112,8 @@ TEST_P(Route, MatchesLoops) {
     v = std::round(v * 4) / 8;
   DeviceBuffer logitRows = DeviceBuffer::of(logits, 512),
                biases = DeviceBuffer::of(bias),
-               weights((tokens + 4) * spec.topK * 4),
-               experts((tokens + 4) * spec.topK * 4);
+               weights((tokens + 4) * spec.slotsPerToken() * 4),
+               experts((tokens + 4) * spec.slotsPerToken() * 4);
   std::vector<DeviceBuffer *> bindings = {&logitRows};
   if (spec.bias)
     bindings.push_back(&biases);
@@ -118,8 +124,8 @@ TEST_P(Route, MatchesLoops) {
   for (int64_t t = 0; t < tokens; ++t) {
     Routed expected =
         routeByLoops(&logits[t * spec.experts], bias.data(), spec);
-    for (int64_t i = 0; i < spec.topK; ++i) {
-      int64_t at = t * spec.topK + i;
+    for (int64_t i = 0; i < spec.slotsPerToken(); ++i) {
+      int64_t at = t * spec.slotsPerToken() + i;
       // Sums of equal terms in another order can rank equals differently.
       ASSERT_EQ(experts.read<int32_t>(at + 1)[at], expected.experts[i])
           << "token " << t << " choice " << i;
@@ -127,7 +133,8 @@ TEST_P(Route, MatchesLoops) {
                   1e-5 * spec.scale);
     }
   }
-  for (int64_t i = tokens * spec.topK; i < (tokens + 4) * spec.topK; ++i)
+  for (int64_t i = tokens * spec.slotsPerToken();
+       i < (tokens + 4) * spec.slotsPerToken(); ++i)
     ASSERT_EQ(experts.read<int32_t>(i + 1)[i], -1);
 }
 
@@ -148,6 +155,9 @@ RouteSpec v3() {
           .scale = 2.5f};
 }
 RouteSpec small() { return {.experts = 12, .topK = 3, .normalize = true}; }
+RouteSpec shared() {
+  return {.experts = 64, .topK = 6, .shared = 2, .normalize = true};
+}
 RouteSpec k2() {
   return {.experts = 384,
           .topK = 8,
@@ -158,7 +168,71 @@ RouteSpec k2() {
 }
 
 INSTANTIATE_TEST_SUITE_P(NVPTX, Route,
-                         testing::Values(lite(), v2(), v3(), small(), k2()));
+                         testing::Values(lite(), v2(), v3(), small(), k2(),
+                                         shared()));
+
+/// One launch for a few tokens has the bits of two.
+TEST_P(Route, GroupsFewTokens) {
+  const RouteSpec &spec = GetParam();
+  int64_t each = spec.slotsPerToken(), experts = spec.experts + spec.shared;
+  AssembledKernel both(
+      [&](ModuleOp m) { return emitRouteGroup(m, "both", spec); });
+  both.expectClean();
+  AssembledKernel route(
+      [&](ModuleOp m) { return emitRoute(m, "route", spec); });
+  AssembledKernel group([&](ModuleOp m) {
+    return emitGroupTokens(m, "group", {.experts = experts, .topK = each});
+  });
+  for (int64_t tokens : {1, 3, 8}) {
+    std::mt19937 random(tokens);
+    std::vector<float> logits = randomFloats(tokens * spec.experts, random),
+                       bias = randomFloats(spec.experts, random);
+    DeviceBuffer rows = DeviceBuffer::of(logits),
+                 biases = DeviceBuffer::of(bias);
+    struct Results {
+      DeviceBuffer weights, ids, offsets, active, count, slotToken, tokenSlot;
+    };
+    auto make = [&] {
+      int64_t slots = 4 * tokens * each;
+      return Results{DeviceBuffer(slots),
+                     DeviceBuffer(slots),
+                     DeviceBuffer(4 * (experts + 1)),
+                     DeviceBuffer(4 * experts),
+                     DeviceBuffer(4),
+                     DeviceBuffer(slots),
+                     DeviceBuffer(slots)};
+    };
+    Results once = make(), apart = make();
+    std::vector<DeviceBuffer *> inputs = {&rows};
+    if (spec.bias)
+      inputs.push_back(&biases);
+    auto with = [&](std::vector<DeviceBuffer *> outputs) {
+      outputs.insert(outputs.begin(), inputs.begin(), inputs.end());
+      return outputs;
+    };
+    runEmulated(both,
+                with({&once.weights, &once.ids, &once.offsets, &once.active,
+                      &once.count, &once.slotToken, &once.tokenSlot}),
+                {.tokens = tokens});
+    runEmulated(route, with({&apart.weights, &apart.ids}), {.tokens = tokens});
+    runEmulated(group,
+                {&apart.ids, &apart.offsets, &apart.active, &apart.count,
+                 &apart.slotToken, &apart.tokenSlot},
+                {.tokens = tokens});
+    auto same = [&](const DeviceBuffer &a, const DeviceBuffer &b,
+                    int64_t count) {
+      EXPECT_EQ(a.read<int32_t>(count), b.read<int32_t>(count));
+    };
+    int64_t slots = tokens * each;
+    same(once.weights, apart.weights, slots);
+    same(once.ids, apart.ids, slots);
+    same(once.offsets, apart.offsets, experts + 1);
+    same(once.count, apart.count, 1);
+    same(once.active, apart.active, apart.count.read<int32_t>(1)[0]);
+    same(once.slotToken, apart.slotToken, slots);
+    same(once.tokenSlot, apart.tokenSlot, slots);
+  }
+}
 
 TEST(NVPTXMoeTest, SortsSlotsByExpert) {
   constexpr int64_t experts = 20, topK = 3;

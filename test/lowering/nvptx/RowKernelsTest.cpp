@@ -4,7 +4,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "lowering/NVPTX/RowArgmax.h"
 #include "lowering/NVPTX/RowMap.h"
 #include "lowering/NVPTX/RowNorm.h"
 #include "lowering/NVPTX/RowRope.h"
@@ -369,25 +368,44 @@ INSTANTIATE_TEST_SUITE_P(NVPTX, CacheAppend,
                          testing::Values(CacheFormat::f32, CacheFormat::bf16,
                                          CacheFormat::fp8));
 
-TEST(NVPTXRowTest, ArgmaxPrefersTheFirst) {
-  constexpr int64_t depth = 5000;
-  AssembledKernel kernel(
-      [&](ModuleOp m) { return emitArgmax(m, "argmax", {depth}); });
-  kernel.expectClean();
-  std::mt19937 random(12);
-  std::vector<float> x = randomFloats(4 * depth, random);
-  x[4321] = x[77] = 3.0f; // equal
-  x[depth + 3] = NAN;
-  x[depth + 4999] = 2.0f;
-  for (int64_t i = 0; i < depth; ++i) {
-    x[2 * depth + i] = -5.0f - static_cast<float>(i % 7 == 3 ? 0 : 1);
-    x[3 * depth + i] = -INFINITY;
-  }
-  DeviceBuffer xs = DeviceBuffer::of(x), best(16);
+/// Queries in the launch of an append have the bits of a launch of their own.
+TEST(NVPTXRowTest, AppendsAndRotatesQueries) {
+  std::mt19937 random(13);
+  RopeSpec queries;
+  queries.heads = 9;
+  queries.rope = 64;
+  queries.input = {9 * 192, 192, 128};
+  queries.output = {9 * 64, 64};
+  CacheAppendSpec spec;
+  spec.latent = 512;
+  spec.rope = 64;
+  spec.stride = 576;
+  spec.epsilon = 1e-6f;
+  AssembledKernel append(
+      [&](ModuleOp m) { return emitCacheAppend(m, "append", spec); });
+  AssembledKernel rotate(
+      [&](ModuleOp m) { return emitRope(m, "rope", queries); });
+  spec.queries = queries;
+  AssembledKernel both(
+      [&](ModuleOp m) { return emitCacheAppend(m, "both", spec); });
+  both.expectClean();
+  DeviceBuffer kv = DeviceBuffer::of(randomFloats(3 * 576, random)),
+               gamma = DeviceBuffer::of(randomFloats(512, random)),
+               table = DeviceBuffer::of(randomFloats(8 * 64, random)),
+               q = DeviceBuffer::of(randomFloats(3 * 9 * 192, random)),
+               positions = DeviceBuffer::of(std::vector<int32_t>{5, 7, 0}),
+               rows = DeviceBuffer::of(std::vector<int32_t>{3, 0, 1});
+  DeviceBuffer cache(4 * 1152), sameCache(4 * 1152), y(3 * 9 * 128),
+      sameY(3 * 9 * 128);
   StepSizes sizes;
-  sizes.logitRows = 4;
-  runEmulated(kernel, {&xs, &best}, sizes);
-  EXPECT_EQ(best.read<int32_t>(4), (std::vector<int32_t>{77, 4999, 3, 0}));
+  sizes.tokens = 3;
+  runEmulated(append, {&kv, &gamma, &positions, &table, &rows, &cache}, sizes);
+  runEmulated(rotate, {&q, &positions, &table, &y}, sizes);
+  runEmulated(both,
+              {&kv, &gamma, &positions, &table, &rows, &sameCache, &q, &sameY},
+              sizes);
+  EXPECT_EQ(sameCache.read<uint16_t>(4 * 576), cache.read<uint16_t>(4 * 576));
+  EXPECT_EQ(sameY.read<uint16_t>(3 * 9 * 64), y.read<uint16_t>(3 * 9 * 64));
 }
 
 } // namespace

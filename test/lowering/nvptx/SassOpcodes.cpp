@@ -53,18 +53,18 @@ std::string nameOf(unsigned opcode) {
 
 } // namespace
 
-std::map<std::string, int> countSassOpcodes(const std::vector<char> &cubin) {
-  std::map<std::string, int> counts;
+std::vector<std::string> sassOpcodes(const std::vector<char> &cubin) {
+  std::vector<std::string> opcodes;
   auto file = llvm::object::ELF64LEFile::create(
       llvm::StringRef(cubin.data(), cubin.size()));
   if (!file) {
     llvm::consumeError(file.takeError());
-    return counts;
+    return opcodes;
   }
   auto sections = file->sections();
   if (!sections) {
     llvm::consumeError(sections.takeError());
-    return counts;
+    return opcodes;
   }
   for (const auto &section : *sections) {
     auto name = file->getSectionName(section);
@@ -77,9 +77,21 @@ std::map<std::string, int> countSassOpcodes(const std::vector<char> &cubin) {
     if (!name->starts_with(".text."))
       continue;
     for (size_t i = 0; i + 16 <= contents->size(); i += 16)
-      ++counts[nameOf(llvm::support::endian::read64le(contents->data() + i) &
-                      0xfff)];
+      opcodes.push_back(nameOf(
+          llvm::support::endian::read64le(contents->data() + i) & 0xfff));
   }
+  return opcodes;
+}
+
+std::map<std::string, int> countSassOpcodes(const std::vector<char> &cubin,
+                                            const std::string &before) {
+  std::map<std::string, int> counts;
+  std::vector<std::string> opcodes = sassOpcodes(cubin);
+  if (!before.empty())
+    while (!opcodes.empty() && opcodes.back() != before)
+      opcodes.pop_back();
+  for (const std::string &name : opcodes)
+    ++counts[name];
   return counts;
 }
 

@@ -13,11 +13,16 @@
 
 namespace dsv2::test {
 
-/// Counts the instructions of a cubin's kernels by name. An instruction of
-/// sm_90 has 16 bytes, its operation in the lowest 12 bits. The few names known
-/// here were found by assembling kernels of one operation each; other
-/// operations are named by their number ("0x919").
-std::map<std::string, int> countSassOpcodes(const std::vector<char> &cubin);
+/// The instructions of a cubin's kernels by name, in their order. An
+/// instruction of sm_90 has 16 bytes, its operation in the lowest 12 bits. The
+/// few names known here were found by assembling kernels of one operation each;
+/// other operations are named by their number ("0x919").
+std::vector<std::string> sassOpcodes(const std::vector<char> &cubin);
+
+/// How many of each name there are; with `before`, only up to the last of that
+/// name.
+std::map<std::string, int> countSassOpcodes(const std::vector<char> &cubin,
+                                            const std::string &before = "");
 
 } // namespace dsv2::test
 
