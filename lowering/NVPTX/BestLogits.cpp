@@ -24,6 +24,13 @@ static constexpr int64_t capacity = 2048;
 /// Two entries a thread.
 static constexpr int64_t threads = capacity / 2;
 
+/// The key of a logit. Zeros of both signs are equal, as they are to a sampler.
+static Value keyOfLogit(PtxBuilder &b, Value logit) {
+  Value bits = b.bitcast(logit, b.getI32Type());
+  Value isZero = b.equal(b.shiftLeft(bits, 1), 0);
+  return orderedKey(b, b.select(isZero, b.f32(0.0f), logit));
+}
+
 int64_t BestLogitsSpec::groupColumns() const {
   return llvm::alignTo(llvm::divideCeil(depth, capacity), 32);
 }
@@ -65,9 +72,9 @@ KernelInfo emitGroupMaxima(ModuleOp module, StringRef name,
   for (int64_t g = 0; g < groupsOfWarp; ++g) {
     // What lies behind the end repeats the last column, which is in the group,
     // or in one that does not exist.
-    Value largest = orderedKey(k, values[g][0]);
+    Value largest = keyOfLogit(k, values[g][0]);
     for (Value value : ArrayRef(values[g]).drop_front())
-      largest = arith::MaxUIOp::create(k, largest, orderedKey(k, value));
+      largest = arith::MaxUIOp::create(k, largest, keyOfLogit(k, value));
     largest = warpUnsignedMax(k, largest);
     Value group = k.add(first, g);
     k.ifThen(k.both(k.equal(k.lane(), 0), k.less(group, groups)), [&] {
@@ -183,7 +190,7 @@ void BestLogitsEmitter::collect(Value row) {
     Value group = load(i32, element(chosen, i32, div(item, columns)));
     Value column = add(mul(group, columns), rem(item, columns));
     ifThen(less(column, spec.depth), [&] {
-      Value key = orderedKey(*this, load(f32, element(logits, f32, column)));
+      Value key = keyOfLogit(*this, load(f32, element(logits, f32, column)));
       Value isGood =
           arith::CmpIOp::create(*this, arith::CmpIPredicate::uge, key, least);
       ifThen(isGood, [&] {

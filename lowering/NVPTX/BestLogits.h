@@ -26,7 +26,8 @@ struct BestLogitsSpec {
   int64_t rowBytes() const;
 };
 
-/// Bindings: logits f32 [R][depth], maxima i32 [R][groups] as orderedKey().
+/// Bindings: logits f32 [R][depth], maxima i32 [R][groups] as orderedKey(), with
+/// zeros of both signs as one.
 KernelInfo emitGroupMaxima(ModuleOp module, StringRef name,
                            const BestLogitsSpec &spec);
 

@@ -54,7 +54,10 @@ void GemmEmitter::storeF32(const GemmTile &tile, Value consumer,
                            ValueRange sums) {
   VectorType pair = vectorOf(2, getF32Type());
   Value row = firstRow(tile, consumer);
+  int64_t blocks = shape.columns / 8;
   constexpr int64_t batch = 16; // loads in flight
+  // A tile that ends outside of y has its loads guarded one by one.
+  bool isWhole = shape.outputColumns % shape.tileOutputColumns == 0;
   for (int64_t half = 0; half < 2; ++half) {
     Value thisRow = add(row, 8 * half);
     ifThen(less(thisRow, tile.rowEnd), [&] {
@@ -62,29 +65,27 @@ void GemmEmitter::storeF32(const GemmTile &tile, Value consumer,
       Value from = spec.residual ? outputAddress(binding(shape.residual), 4,
                                                  tile, thisRow)
                                  : Value();
-      int64_t blocks = shape.columns / 8;
-      for (int64_t first = 0; first < blocks; first += batch) {
-        ifColumns(tile, first * 8, [&] {
-          int64_t end = std::min(first + batch, blocks);
-          // A batch may end outside of y; its loads are guarded one by one.
-          SmallVector<Value> added(end - first);
-          if (spec.residual && shape.outputColumns % (batch * 8) == 0)
-            for (int64_t i = first; i < end; ++i)
-              added[i - first] = load(pair, offset(from, 32 * i));
-          for (int64_t i = first; i < end; ++i)
-            ifColumns(tile, i * 8, [&] {
-              Value low = sums[4 * i + 2 * half];
-              Value high = sums[4 * i + 2 * half + 1];
-              if (spec.residual) {
-                Value old = added[i - first];
-                if (!old)
-                  old = load(pair, offset(from, 32 * i));
-                low = fadd(extract(old, 0), low);
-                high = fadd(extract(old, 1), high);
-              }
-              Value vector = insert(high, splat(low, 2), 1);
-              store(vector, offset(to, 32 * i));
-            });
+      SmallVector<Value> added(blocks);
+      auto loadBatch = [&](int64_t first) {
+        if (spec.residual && isWhole)
+          for (int64_t i = first; i < std::min(first + batch, blocks); ++i)
+            added[i] = load(pair, offset(from, 32 * i));
+      };
+      loadBatch(0);
+      for (int64_t i = 0; i < blocks; ++i) {
+        // The next are on their way while these are stored.
+        if (i % batch == 0)
+          loadBatch(i + batch);
+        ifColumns(tile, i * 8, [&] {
+          Value low = sums[4 * i + 2 * half];
+          Value high = sums[4 * i + 2 * half + 1];
+          if (spec.residual) {
+            Value old = isWhole ? added[i] : load(pair, offset(from, 32 * i));
+            low = fadd(extract(old, 0), low);
+            high = fadd(extract(old, 1), high);
+          }
+          Value vector = insert(high, splat(low, 2), 1);
+          store(vector, offset(to, 32 * i));
         });
       }
     });

@@ -34,6 +34,8 @@ GemvShape::GemvShape(const GemvSpec &spec) {
   int64_t most = format == WeightFormat::bf16 ? 4 : 3;
   if (format == WeightFormat::fp8 && spec.maxRows > 8)
     most = spec.swiglu ? 1 : 2;
+  else if (format == WeightFormat::fp8 && spec.experts)
+    most = 2;
   batches = llvm::divideCeil(stepsOfWarp, most);
   batch = llvm::divideCeil(stepsOfWarp, batches);
 

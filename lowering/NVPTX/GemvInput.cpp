@@ -40,7 +40,7 @@ SmallVector<Value> GemvEmitter::gammasOf(int64_t round) {
 
 void GemvEmitter::loadGammas() {
   // Quants have scales on their way too: few registers are left.
-  int64_t most = hasGroups(spec.format) ? 2 : 4;
+  int64_t most = spec.format == WeightFormat::bf16 ? 4 : 2;
   if (spec.norm && holdsRow() && roundsOfRow() <= most)
     for (int64_t round = 0; round < roundsOfRow(); ++round)
       gammas.push_back(gammasOf(round));

@@ -104,7 +104,8 @@ FailureOr<bool> NVPTXProvider::latentAppend(LatentAppendOp op,
   if (RopeOp rotation = rotationWith(op)) {
     spec.queries = rotationOf(rotation, builder);
     if (!spec.queries)
-      return false;
+      return rotation.emitOpError("expects queries that the kernel of the "
+                                  "append can rotate");
     bindings.push_back(builder.view(rotation.getInput()).binding(Access::In));
     bindings.push_back(builder.view(rotation.getResult()).binding(Access::Out));
   }

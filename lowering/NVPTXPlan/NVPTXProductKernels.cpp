@@ -83,6 +83,16 @@ static std::string mergeOf(const GemvSpec &spec) {
       .str();
 }
 
+/// Whether no kernel of a step writes what products of few tokens read before
+/// the previous launch has ended.
+static bool isReadBeforeWaiting(const NVPTXProvider::Product &product) {
+  return llvm::all_of(
+      ArrayRef{product.weight, product.weightScales, product.gamma},
+      [](BindingAttr binding) {
+        return !binding || binding.getKind() == plan::BindingKind::Weight;
+      });
+}
+
 FailureOr<bool> NVPTXProvider::routerProduct(Operation *at,
                                              const Product &product,
                                              Builder &builder) {
@@ -91,7 +101,7 @@ FailureOr<bool> NVPTXProvider::routerProduct(Operation *at,
       from.bf16Output || from.residual || from.heads != 1 || from.experts ||
       from.dim != Dim::tokens || from.outputStride != from.rows ||
       from.depth % 4 || from.inputStride % 4 ||
-      from.depth > RouterProductSpec::maxDepth)
+      from.depth > RouterProductSpec::maxDepth || !isReadBeforeWaiting(product))
     return false;
   RouterProductSpec spec;
   spec.rows = from.rows;
@@ -144,7 +154,7 @@ FailureOr<bool> NVPTXProvider::gemv(Operation *at, const Product &product,
   spec.maxRows = product.maxRows;
   std::string reason;
   if (hasManyTokens(at) || product.fp8Input || !from.bf16Weight ||
-      failed(checkGemv(spec, reason)))
+      !isReadBeforeWaiting(product) || failed(checkGemv(spec, reason)))
     return false;
 
   SmallVector<BindingAttr> bindings = {product.input, product.weight};

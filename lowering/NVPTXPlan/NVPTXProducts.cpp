@@ -193,14 +193,15 @@ FailureOr<bool> NVPTXProvider::multiply(Operation *at, Product product,
   done = gemv(at, product, builder);
   if (failed(done) || *done)
     return done;
-  if (product.splitRows)
-    return at->emitOpError("expects a product that merges splits");
+  if (product.splitRows || product.gamma)
+    return at->emitOpError("expects a product that merges splits, or that "
+                           "normalizes its input");
   if (hasGroups(product.format) && failed(dequantize(at, product, builder)))
     return failure();
   done = gemm(at, product, builder);
   if (failed(done) || *done)
     return done;
-  if (product.format != WeightFormat::bf16 || product.swiglu || product.gamma)
+  if (product.format != WeightFormat::bf16 || product.swiglu)
     return at->emitOpError("expects a product that has a kernel");
   return dotProduct(at, product, builder);
 }

@@ -86,6 +86,9 @@ private:
                          const std::string &where);
   Status verifyWeights();
   Status verifyPlan();
+  /// Where lists of the best logits lie behind the logits; 0: there are none.
+  uint64_t bestLogitsOffset() const;
+  bool listsBestLogits(const schema::Program &program) const;
   Status verifyChunks(const schema::Program &program, const std::string &where);
   Status verifyDispatch(const schema::Dispatch &dispatch,
                         const std::string &where);
@@ -291,12 +294,33 @@ Status MeaningVerifier::verifyPlan() {
     DSV2_RETURN_IF_ERROR(checkRange((name + " max_query_tokens").c_str(),
                                     program->max_query_tokens(), 1, INT64_MAX));
     DSV2_RETURN_IF_ERROR(verifyChunks(*program, name));
+    if (bestLogitsOffset() && !listsBestLogits(*program))
+      return fail(name + " lists no best logits, expected as many as others");
     uint32_t index = 0;
     for (const schema::Dispatch *dispatch : *program->dispatches())
       DSV2_RETURN_IF_ERROR(verifyDispatch(
           *dispatch, name + " dispatch " + std::to_string(index++)));
   }
   return Status();
+}
+
+uint64_t MeaningVerifier::bestLogitsOffset() const {
+  if (!artifact.gpu() || artifact.gpu()->best_logits() == 0)
+    return 0;
+  return LogitCandidates::offset(artifact.limits()->max_logit_rows(),
+                                 artifact.model()->vocab());
+}
+
+bool MeaningVerifier::listsBestLogits(const schema::Program &program) const {
+  auto isList = [&](const schema::Binding *binding) {
+    return binding->kind() == schema::BindingKind::logits &&
+           binding->value() == bestLogitsOffset();
+  };
+  return std::any_of(program.dispatches()->begin(), program.dispatches()->end(),
+                     [&](const schema::Dispatch *dispatch) {
+                       return std::any_of(dispatch->bindings()->begin(),
+                                          dispatch->bindings()->end(), isList);
+                     });
 }
 
 Status MeaningVerifier::verifyChunks(const schema::Program &program,
@@ -413,14 +437,12 @@ Status MeaningVerifier::verifyBinding(const schema::Binding &binding,
                         plan.constants() ? plan.constants()->size() : 0);
   case schema::BindingKind::logits: {
     // Lists of the best follow the logits.
-    uint32_t most = artifact.gpu() ? artifact.gpu()->best_logits() : 0;
-    uint64_t lists = LogitCandidates::offset(
-        artifact.limits()->max_logit_rows(), artifact.model()->vocab());
-    if (value == 0 || (most > 0 && value == lists))
+    uint64_t lists = bestLogitsOffset();
+    if (value == 0 || value == lists)
       return Status();
     return fail(where + " is at offset " + std::to_string(value) +
                 " of the logits, expected 0" +
-                (most > 0 ? " or " + std::to_string(lists) : ""));
+                (lists ? " or " + std::to_string(lists) : ""));
   }
   }
   return fail(where + " has a binding of the unknown kind " +

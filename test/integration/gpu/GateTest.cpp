@@ -101,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Models, GateTest,
                                          Case{"deepseek-v2-lite", "int8"},
                                          Case{"deepseek-v2-lite", "int4"},
                                          Case{"deepseek-v2", "none"},
+                                         Case{"deepseek-v2", "fp8", "fp8"},
                                          Case{"deepseek-v2", "int8"},
                                          Case{"deepseek-v2", "int4"}),
                          [](const auto &info) {

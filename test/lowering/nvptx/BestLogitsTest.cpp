@@ -88,6 +88,15 @@ TEST(NVPTXBestLogits, AreThoseOfASort) {
   }
 }
 
+TEST(NVPTXBestLogits, ZerosAreEqual) {
+  constexpr int64_t depth = 4096;
+  std::vector<float> logits(depth, -1.0f);
+  for (int64_t i = 0; i < 70; ++i)
+    logits[1000 + i * 40] = 0.0f;
+  logits[5] = logits[1001] = -0.0f;
+  expectBest(listed(logits, depth)[0], logits.data(), depth);
+}
+
 TEST(NVPTXBestLogits, SaysWhenTooManyAreEqual) {
   constexpr int64_t depth = 102400; // groups of 64 columns
   std::vector<float> logits(2 * depth, 0.5f);

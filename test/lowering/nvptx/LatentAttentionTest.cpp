@@ -86,6 +86,15 @@ struct Case {
   int64_t maxSplits = 100;
 };
 
+/// Names the parameter of a test in its listing.
+std::ostream &operator<<(std::ostream &os, const Case &c) {
+  os << c.heads << "x" << c.latent
+     << (c.format == CacheFormat::fp8 ? "_fp8" : "_bf16");
+  for (const LatentBatch::Sequence &sequence : c.batch)
+    os << "_" << sequence.tokens << "of" << sequence.context;
+  return os;
+}
+
 class LatentAttention : public testing::TestWithParam<Case> {};
 
 std::vector<double> attendByLoops(LatentBatch &batch, const float *query,

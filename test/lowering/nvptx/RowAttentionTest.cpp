@@ -20,6 +20,12 @@ struct Case {
   bool bf16Output;
 };
 
+/// Names the parameter of a test in its listing.
+std::ostream &operator<<(std::ostream &os, const Case &c) {
+  return os << c.heads << "x" << c.latent << "_" << c.rope
+            << (c.bf16Output ? "_bf16" : "_f32");
+}
+
 class RowAttentionTest : public testing::TestWithParam<Case> {};
 
 TEST_P(RowAttentionTest, MatchesLoops) {

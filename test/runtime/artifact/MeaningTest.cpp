@@ -111,6 +111,18 @@ const Case cases[] = {
        a.plan->constants.clear();
        bind(a, constantAt(0));
      }},
+    {"is at offset 4 of the logits, expected 0",
+     [](ArtifactT &a) { bind(a, {BindingKind::logits, 0, 4}); }},
+    {"best_logits is 5000",
+     [](ArtifactT &a) {
+       makeToyForGpu(a);
+       a.gpu->best_logits = 5000;
+     }},
+    {"lists no best logits",
+     [](ArtifactT &a) {
+       makeToyForGpu(a);
+       a.gpu->best_logits = 8;
+     }},
     {"unknown kind 6", [](ArtifactT &a) { bind(a, {BindingKind(6), 0, 0}); }},
 };
 

@@ -138,6 +138,9 @@ cuda::Result cuModuleLoadDataEx(Module *module, const void *image,
                               "\x7f"
                               "ELF",
                               4) == 0;
+  // Machine code is read in place, as an ELF file that was mapped.
+  if (made->isCubin && reinterpret_cast<uintptr_t>(image) % 64 != 0)
+    return 1;
   if (made->isCubin && driver().setting("cubin", "") != "accept")
     return noBinaryForGpu;
   if (!made->isCubin) {
