@@ -28,6 +28,9 @@ struct GemvShape {
   static constexpr int64_t warps = 8;
   static constexpr int64_t threads = 32 * warps;
   static constexpr int64_t stepBytes = 64; ///< of a row of w
+  /// A row of x is divided among so many virtual warps, so that sums of squares
+  /// do not depend on how many real ones share it.
+  static constexpr int64_t virtualWarps = 8;
 
   explicit GemvShape(const GemvSpec &spec);
 

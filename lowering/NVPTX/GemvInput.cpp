@@ -12,10 +12,6 @@
 
 namespace mlir::dsv2::nvptx {
 
-/// A row is divided among this many virtual warps, so that sums of squares do
-/// not depend on how many real ones share it.
-static constexpr int64_t virtualWarps = 8;
-
 /// Parts of a row that a warp loads at once: more would need registers that
 /// hold the weights (and scales) on their way.
 static int64_t partsAtOnce(const GemvSpec &spec, int64_t parts) {
@@ -23,65 +19,9 @@ static int64_t partsAtOnce(const GemvSpec &spec, int64_t parts) {
   return std::min<int64_t>(parts, many ? 2 : 4);
 }
 
-int64_t GemvEmitter::roundsOfRow() const {
-  int64_t depth = hasGroups(spec.format) ? paddedDepth(spec.depth) : spec.depth;
-  return llvm::divideCeil(depth / 8, 32 * virtualWarps);
-}
-
-bool GemvEmitter::holdsRow() const {
-  // Eight values a round, and as many of gamma.
-  return shape.chunk == 1 && roundsOfRow() <= (spec.norm ? 4 : 8);
-}
-
-SmallVector<Value> GemvEmitter::gammasOf(int64_t round) {
-  return loadEight(binding(shape.gamma),
-                   add(thread(), round * 32 * virtualWarps), GemvType::f32);
-}
-
-void GemvEmitter::loadGammas() {
-  // Quants have scales on their way too: few registers are left.
-  int64_t most = spec.format == WeightFormat::bf16 ? 4 : 2;
-  if (spec.norm && holdsRow() && roundsOfRow() <= most)
-    for (int64_t round = 0; round < roundsOfRow(); ++round)
-      gammas.push_back(gammasOf(round));
-}
-
 Value GemvEmitter::factorOf(Value sumOfSquares) {
   return rsqrt(fma(sumOfSquares, f32(1.0f / static_cast<float>(spec.depth)),
                    f32(spec.epsilon)));
-}
-
-void GemvEmitter::prepareOne(Value matrix, Rows rows) {
-  static_assert(GemvShape::warps == virtualWarps);
-  Value address = inputAddress(matrix, rows, i32(0));
-  SmallVector<SmallVector<Value>> values;
-  for (int64_t round = 0; round < roundsOfRow(); ++round)
-    values.push_back(loadEight(
-        address, add(thread(), round * 32 * virtualWarps), spec.input));
-  if (spec.norm) {
-    Value sum = f32(0);
-    for (ArrayRef<Value> eight : values)
-      for (Value value : eight)
-        sum = fma(value, value, sum);
-    sum = warpSum(sum);
-    Value place = element(normPartial, getF32Type(), warp());
-    ifThen(equal(lane(), 0), [&] { store(sum, place); });
-    barrier();
-    Value total = load(getF32Type(), normPartial);
-    for (int64_t part = 1; part < virtualWarps; ++part)
-      total = fadd(total, load(getF32Type(), offset(normPartial, 4 * part)));
-    Value factor = factorOf(total);
-    for (auto [round, eight] : llvm::enumerate(values)) {
-      SmallVector<Value> scales = gammas.empty()
-                                      ? gammasOf(static_cast<int64_t>(round))
-                                      : gammas[round];
-      for (auto [value, scale] : llvm::zip_equal(eight, scales))
-        value = fmul(fmul(value, factor), scale);
-    }
-  }
-  for (auto [round, eight] : llvm::enumerate(values))
-    prepareEight(eight, add(thread(), round * 32 * virtualWarps), i32(0));
-  barrier();
 }
 
 void GemvEmitter::prepare(Value matrix, Rows rows) {
@@ -91,7 +31,7 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
   int64_t together = std::min<int64_t>(llvm::bit_ceil(uint64_t(shape.chunk)),
                                        GemvShape::warps);
   int64_t warpsOfRow = GemvShape::warps / together;
-  int64_t parts = virtualWarps / warpsOfRow;
+  int64_t parts = GemvShape::virtualWarps / warpsOfRow;
   int64_t atOnce = partsAtOnce(spec, parts);
   Value firstPart = mul(rem(warp(), warpsOfRow), parts);
   auto forEachPart = [&](ValueRange inits, LoopBody body) {
@@ -132,7 +72,8 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
   Value present = less(row, count);
   Value partials;
   if (spec.norm) {
-    partials = element(normPartial, getF32Type(), mul(row, virtualWarps));
+    partials =
+        element(normPartial, getF32Type(), mul(row, GemvShape::virtualWarps));
     ifThen(present, [&] {
       Value address = inputAddress(matrix, rows, row);
       forEachPart({}, [&](Value part, ValueRange) {
@@ -152,67 +93,11 @@ void GemvEmitter::prepare(Value matrix, Rows rows) {
     Value factor;
     if (spec.norm) {
       Value sum = load(getF32Type(), partials);
-      for (int64_t part = 1; part < virtualWarps; ++part)
+      for (int64_t part = 1; part < GemvShape::virtualWarps; ++part)
         sum = fadd(sum, load(getF32Type(), offset(partials, 4 * part)));
       factor = factorOf(sum);
     }
     prepareRow(address, row, factor);
-  });
-  barrier();
-}
-
-void GemvEmitter::mergeRows(Value matrix, Rows rows) {
-  SplitCombine splits(*this, *spec.splitRows, shape.partials);
-  Type i32Type = getI32Type();
-  VectorType four = vectorOf(4, i32Type);
-  Value count = sub(rows.end, rows.first);
-
-  // Rows of one split as attention wrote them; of others, anything.
-  int64_t pieces = spec.depth / 8; // 16 bytes each
-  Value last = sub(mul(count, pieces), 1);
-  SmallVector<Value> copied, places;
-  for (int64_t i = 0; i < shape.chunk * pieces; i += GemvShape::threads) {
-    Value index = min(add(thread(), i), last);
-    Value row = div(index, pieces), piece = sub(index, mul(row, pieces));
-    Value from = mul(toI64(add(rows.first, row)), shape.inputStride);
-    from = add(from, mul(toI64(matrix), shape.inputHeadStride));
-    from = add(from, toI64(mul(piece, 8)));
-    copied.push_back(load(four, offset(binding(0), mul(from, 2))));
-    places.push_back(offset(merged, mul(index, 16)));
-  }
-
-  // A warp weights the splits of a row.
-  static_assert(GemvShape::warps >= maxMergedRows);
-  auto partialRow = [&](Value row) {
-    return add(mul(add(rows.first, row), spec.heads), matrix);
-  };
-  auto weightsOf = [&](Value row) {
-    return offset(splitWeights, mul(row, spec.splitRows->weightBytes()));
-  };
-  Value own = warp();
-  ifThen(less(own, count), [&] {
-    SmallVector<Value> logs = splits.loadLogs(partialRow(own));
-    Value used = splits.usedSplits(add(rows.first, own));
-    splits.storeWeights(logs, used, weightsOf(own));
-    Value place = element(usedSplits, i32Type, own);
-    ifThen(equal(lane(), 0), [&] { store(used, place); });
-  });
-  for (auto [value, place] : llvm::zip_equal(copied, places))
-    store(value, place);
-  barrier();
-
-  // One row has all the loads that there are registers for.
-  int64_t atOnce = shape.chunk == 1 ? 16 : 8;
-  int64_t pairs = spec.depth / 2;
-  loop(thread(), mul(count, pairs), GemvShape::threads, [&](Value index) {
-    Value row = div(index, pairs);
-    Value used = load(i32Type, element(usedSplits, i32Type, row));
-    ifThen(less(i32(0), used), [&] {
-      Value column = mul(sub(index, mul(row, pairs)), 2);
-      Value pair = splits.merge(partialRow(row), used, weightsOf(row), column,
-                                2, atOnce)[0];
-      store(pair, offset(merged, mul(index, 4)));
-    });
   });
   barrier();
 }
@@ -233,7 +118,7 @@ Value GemvEmitter::inputAddress(Value matrix, Rows rows, Value row) {
 SmallVector<Value> GemvEmitter::forEachItem(int64_t items, Value part,
                                             ValueRange inits, LoopBody body) {
   // All lanes take part in every round, since they exchange values.
-  constexpr int64_t itemsOfRound = 32 * virtualWarps;
+  constexpr int64_t itemsOfRound = 32 * GemvShape::virtualWarps;
   Value first = add(mul(part, 32), lane());
   if (items <= itemsOfRound)
     return body(first, inits);
@@ -247,7 +132,7 @@ SmallVector<Value> GemvEmitter::loadEight(Value address, Value item,
                                           GemvType type) {
   // Behind the end: anything, then zeros.
   int64_t items = spec.depth / 8;
-  bool exact = items % (32 * virtualWarps) == 0;
+  bool exact = items % (32 * GemvShape::virtualWarps) == 0;
   Value inside = exact ? item : min(item, items - 1);
   SmallVector<Value> values;
   if (type == GemvType::f32) {
