@@ -27,6 +27,11 @@ struct Case {
   const char *model, *quantize, *cache = "bf16";
 };
 
+/// Names the parameter of a test in its listing.
+std::ostream &operator<<(std::ostream &os, const Case &c) {
+  return os << c.model << "_" << c.quantize;
+}
+
 class GateTest : public testing::TestWithParam<Case> {
 protected:
   GateTest()
