@@ -171,10 +171,9 @@ void BestLogitsEmitter::chooseGroups(Value row) {
   });
   barrier();
   sort(this->i32(stages));
-  least = keyOf(loadEntry(this->i32(chosenGroups - 1)));
   // All of a short row.
-  if (groups <= spec.most)
-    least = this->i32(1);
+  least = groups <= spec.most ? this->i32(1)
+                              : keyOf(loadEntry(this->i32(chosenGroups - 1)));
   ifThen(less(thread(), chosenGroups), [&] {
     store(placeOf(loadEntry(thread())), element(chosen, i32, thread()));
   });

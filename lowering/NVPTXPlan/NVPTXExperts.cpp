@@ -16,7 +16,7 @@ using namespace mlir::dsv2::nvptx;
 FailureOr<bool> NVPTXProvider::route(RouteOp op, Builder &builder) {
   RouteSpec spec;
   std::optional<KernelCall> call = callOf(op, builder, spec);
-  if (!call || spec.slotsPerToken() > 32 || spec.groups > 32)
+  if (!call || !fitsIntoWarp(op))
     return false;
   return dispatchKernel(op, builder, *call, emitRoute, spec);
 }

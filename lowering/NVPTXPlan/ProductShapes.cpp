@@ -110,11 +110,14 @@ static GroupTokensOp groupOf(RouteOp op) {
   return dyn_cast<GroupTokensOp>(*op.getExperts().getUsers().begin());
 }
 
-bool nvptx::sortsFewSlots(RouteOp op) {
+bool nvptx::fitsIntoWarp(RouteOp op) {
   constexpr int64_t lanes = 32;
-  return !hasManyTokens(op) && groupOf(op) &&
-         lastSize(op.getExperts()) <= lanes &&
+  return lastSize(op.getExperts()) <= lanes &&
          static_cast<int64_t>(op.getGroups()) <= lanes;
+}
+
+bool nvptx::sortsFewSlots(RouteOp op) {
+  return !hasManyTokens(op) && groupOf(op) && fitsIntoWarp(op);
 }
 
 HeadProjectOp nvptx::mergingProduct(LatentAttentionOp op) {

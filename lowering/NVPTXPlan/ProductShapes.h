@@ -33,6 +33,9 @@ bool feedsRouter(LinearOp op);
 /// nothing else does: the norm is repeated and has no launch of its own.
 bool isNormOfProducts(RMSNormOp op);
 
+/// Whether a warp can route a token: it has a lane for each slot and group.
+bool fitsIntoWarp(RouteOp op);
+
 /// Whether the sorting of the router's choices, where tokens are few, is done
 /// by the kernel that chooses.
 bool sortsFewSlots(RouteOp op);

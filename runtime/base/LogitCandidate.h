@@ -31,6 +31,11 @@ struct LogitCandidates {
   static constexpr uint64_t rowBytes(uint64_t most) {
     return headerBytes + most * sizeof(LogitCandidate);
   }
+  /// Of logits and lists of `most` together; 0: without lists.
+  static constexpr uint64_t totalBytes(uint64_t rows, uint64_t vocab,
+                                       uint64_t most) {
+    return offset(rows, vocab) + (most ? rows * rowBytes(most) : 0);
+  }
 };
 
 } // namespace dsv2

@@ -74,9 +74,8 @@ static Memory memoryOf(const Artifact &artifact, const MemoryRequest &request) {
                                         metadata.model()->vocab()) *
                   sizeof(float);
   if (uint64_t most = metadata.gpu() ? metadata.gpu()->best_logits() : 0)
-    memory.logits = LogitCandidates::offset(limits.max_logit_rows(),
-                                            metadata.model()->vocab()) +
-                    limits.max_logit_rows() * LogitCandidates::rowBytes(most);
+    memory.logits = LogitCandidates::totalBytes(
+        limits.max_logit_rows(), metadata.model()->vocab(), most);
   return memory;
 }
 

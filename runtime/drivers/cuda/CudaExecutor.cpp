@@ -82,12 +82,12 @@ Status CudaExecutor::allocate(int64_t cacheRows) {
     batchBytes += (host.capacity[field] * sizeof(int32_t) + 127) / 64 * 64;
   }
   uint64_t cacheBytes = cachePlaneBytes * metadata.cache()->layers();
-  uint64_t most = metadata.gpu()->best_logits();
+  uint64_t logitBytes = LogitCandidates::totalBytes(
+      limits.max_logit_rows(), metadata.model()->vocab(),
+      metadata.gpu()->best_logits());
   uint64_t listBytes =
-      most ? limits.max_logit_rows() * LogitCandidates::rowBytes(most) : 0;
-  uint64_t logitBytes = LogitCandidates::offset(limits.max_logit_rows(),
-                                                metadata.model()->vocab()) +
-                        listBytes;
+      logitBytes - LogitCandidates::offset(limits.max_logit_rows(),
+                                           metadata.model()->vocab());
   uint64_t arenaBytes = metadata.plan()->arena_bytes();
 
   dsv2::Result<uint64_t> free = model->device->freeBytes();
